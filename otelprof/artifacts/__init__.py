@@ -1,0 +1,1 @@
+"""Facts computed from hostile files by a confined worker, checked and cached."""

@@ -1,0 +1,1 @@
+"""File formats: each a writer (and a reader) of ProfilesData."""

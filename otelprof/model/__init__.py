@@ -1,0 +1,1 @@
+"""Build, read, merge and check OTLP ProfilesData; needs neither root nor kernel."""

@@ -1,0 +1,1 @@
+"""Windows, batches and the road from samples to exporters."""

@@ -1,0 +1,1 @@
+"""Who is running: mappings, executable, cgroup, service name, resource attributes."""

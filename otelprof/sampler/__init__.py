@@ -1,0 +1,1 @@
+"""The kernel side: load BPF, open perf events, drain rings; knows nothing of OTLP."""

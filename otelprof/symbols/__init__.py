@@ -1,0 +1,1 @@
+"""Addresses to functions: symbol tables, kallsyms, debug files, demangling."""
