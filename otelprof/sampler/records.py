@@ -1,16 +1,33 @@
-"""What the sampler yields: samples, stack definitions and notices."""
+"""What the sampler yields besides samples: stack definitions and notices."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
-__all__ = ("BuildIdFrame", "FrameKind", "Notice", "Outcome", "RawFrame", "SpaceId", "StackDefinition", "StackId")
+__all__ = (
+    "BuildIdFrame",
+    "BuildIds",
+    "FrameKind",
+    "FrameWords",
+    "Notice",
+    "Outcome",
+    "RawFrame",
+    "Record",
+    "SpaceId",
+    "StackDefinition",
+    "StackId",
+    "decode_frame",
+    "kernel_words",
+)
 
 StackId: TypeAlias = int
 """64-bit hash of a stack's frames, 0 = no stack. Never reused within an epoch."""
 
 SpaceId: TypeAlias = int
 """64-bit id of one address space: process, start time, exec count and mm together; 0 = none."""
+
+FrameWords: TypeAlias = tuple[int, int]
+"""A frame as the kernel side wrote it: kind, flags and detail in one word, and the address."""
 
 
 class FrameKind(IntEnum):
@@ -37,34 +54,58 @@ class Outcome(IntEnum):
     TOO_DEEP = 4
     TIME_BUDGET = 5
     NO_REGISTERS = 6
+    """The user registers could not be had, or belong to a 32-bit program."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """One frame as the kernel side wrote it; return addresses are not yet decremented."""
+    """One decoded frame; a return address is not yet decremented."""
 
     kind: FrameKind
     address: int
-    detail: int = 0
-    is_return_address: bool = True
+    detail: int
+    is_return_address: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BuildIdFrame:
-    """What the kernel itself knew of a user frame: GNU build id and file offset, or a bare address."""
+def decode_frame(words: FrameWords) -> RawFrame:
+    """Take the two words of a frame apart; raises ValueError for a kind nobody defined."""
+    meta, address = words
+    return RawFrame(FrameKind(meta & 0xFF), address, meta >> 32, bool(meta >> 8 & 1))
 
-    build_id: bytes
-    file_offset: int
+
+def kernel_words(address: int, *, is_return_address: bool) -> FrameWords:
+    """The words of a kernel frame, which crosses as a bare address."""
+    return (FrameKind.KERNEL | is_return_address << 8, address)
 
 
 @dataclass(frozen=True, slots=True)
 class StackDefinition:
-    """The frames of a stack id, leaf first; ``pid`` is the process that was seen with it first."""
+    """The frames of a stack id, leaf first; ``pid`` is the process first seen with it, 0 for kernel stacks."""
 
     stack_id: StackId
     space: SpaceId
     pid: int
-    frames: tuple[RawFrame, ...]
+    frames: tuple[FrameWords, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildIdFrame:
+    """What the kernel itself knew of a user frame: GNU build id and file offset.
+
+    ``build_id`` is empty where it knew nothing; ``offset`` is then the bare address.
+    """
+
+    build_id: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildIds:
+    """The kernel's own view of a user stack, frame by frame, for a process that nobody had described."""
+
+    stack_id: StackId
+    space: SpaceId
+    frames: tuple[BuildIdFrame, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +114,7 @@ class Notice:
 
     ``start_ns`` is the start of the process on CLOCK_BOOTTIME. ``start_stack`` and ``executable_inode``
     identify the program that ran when the sample was taken: /proc must show the same, or another
-    program has been executed since.
+    program has been executed since. ``parent_space`` is set when its mappings were inherited at fork.
     """
 
     space: SpaceId
@@ -86,3 +127,6 @@ class Notice:
     cgroup_id: int
     comm: str
     parent_space: SpaceId = 0
+
+
+Record: TypeAlias = StackDefinition | BuildIds | Notice
