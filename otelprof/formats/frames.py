@@ -23,9 +23,14 @@ def frame_label(frame: Frame) -> str:
     The address is the one in the ELF file's own address space, as ``addr2line`` takes it.
     """
     if frame.lines:
-        return line_label(frame.lines[0])
-    if frame.mapping is not None and frame.mapping.path:
-        return f"{base_name(frame.mapping.path)}+{frame.address:#x}"
+        function = frame.lines[0].function
+        if function.name or function.system_name or not frame.address:
+            return line_label(frame.lines[0])
+        binary = function.filename
+    else:
+        binary = frame.mapping.path if frame.mapping is not None else ""
+    if binary:
+        return f"{base_name(binary)}+{frame.address:#x}"
     if frame.type in _COMPILED or frame.type in _UNIDENTIFIED:
         return _UNKNOWN
     return f"[{frame.type}]"
@@ -41,7 +46,7 @@ def frame_labels(frame: Frame) -> tuple[str, ...]:
 def line_label(line: Line) -> str:
     """Name one function: its name, else its mangled name, else its source file."""
     function = line.function
-    return function.name or function.system_name or function.filename or _UNKNOWN
+    return function.name or function.system_name or base_name(function.filename) or _UNKNOWN
 
 
 def frame_category(frame: Frame) -> FrameCategory:

@@ -23,8 +23,9 @@ OUTER = Line(Function("outer"), 9)
         (Frame("kernel", 0x10, Mapping("nf_tables")), "nf_tables+0x10"),
         (Frame("cpython"), "[cpython]"),
         (Frame("native", 1, LIBC, (Line(Function("", "_Z4workv")),)), "_Z4workv"),
-        (Frame("cpython", 1, None, (Line(Function("", "", "a.py")),)), "a.py"),
-        (Frame("cpython", 1, None, (Line(Function("")),)), "[unknown]"),
+        (Frame("cpython", 0, None, (Line(Function("", "", "/srv/a.py")),)), "a.py"),
+        (Frame("native", 0x10, None, (Line(Function("", "", "/srv/lib.so")),)), "lib.so+0x10"),
+        (Frame("cpython", 0, None, (Line(Function("")),)), "[unknown]"),
     ],
 )
 def test_label_is_the_best_name_there_is(frame: Frame, label: str) -> None:

@@ -35,7 +35,7 @@ def test_schema_lives_beside_another_one_of_the_same_name() -> None:
     theirs = FileDescriptorProto.FromString(pprof_descriptor.DESCRIPTOR_BYTES)
     theirs.message_type[0].field[0].number = 99
     pool = Default()
-    pool.Add(theirs)  # type: ignore[attr-defined]
+    pool.Add(theirs)
     other = GetMessageClass(pool.FindMessageTypeByName("perftools.profiles.Profile"))
 
     assert other is not pprof_schema.Profile
