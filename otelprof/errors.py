@@ -10,11 +10,14 @@
     │   ├── MissingFeature        kernel or library lacks a required feature
     │   └── BpfError              the kernel refused a program, map or attachment
     ├── ProcessGone               a process ended before it could be read
+    ├── FileUnavailable           a file of a process cannot be opened
+    ├── InputError                a file could not be read
     ├── OutputError               a file could not be written
     ├── BadInput                  bytes from outside are not what they claim to be
     │   ├── BadElf                not an ELF file, or a damaged one
     │   ├── BadArtifact           a cached artifact is damaged or of another version
     │   ├── BadProfile            not an OTLP profiles message
+    │   ├── BadSample             a sample that OTLP cannot express
     │   └── BadRecord             a record from the kernel has an impossible shape
     ├── WorkerFailure             the parsing worker died, hung or ran out of budget
     └── ExportError               an exporter could not deliver
@@ -26,10 +29,13 @@ __all__ = (
     "BadInput",
     "BadProfile",
     "BadRecord",
+    "BadSample",
     "BpfError",
     "ConfigError",
     "EnvironmentFailure",
     "ExportError",
+    "FileUnavailable",
+    "InputError",
     "MissingFeature",
     "MissingPrivilege",
     "OtelprofError",
@@ -81,6 +87,14 @@ class ProcessGone(OtelprofError):
         self.pid = pid
 
 
+class FileUnavailable(OtelprofError, OSError):
+    """A file of another process cannot be opened: not there any more, replaced, or not a regular file."""
+
+
+class InputError(OtelprofError):
+    """A file that the user named could not be read."""
+
+
 class OutputError(OtelprofError):
     """A file could not be written."""
 
@@ -99,6 +113,10 @@ class BadArtifact(BadInput):
 
 class BadProfile(BadInput):
     """Not an OTLP profiles message."""
+
+
+class BadSample(BadInput):
+    """A sample cannot be expressed in OTLP: a number out of range, a repeated attribute, no time and no value."""
 
 
 class BadRecord(BadInput):
