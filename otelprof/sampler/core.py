@@ -60,7 +60,7 @@ def parse_record(record: memoryview) -> Record:
                 return _build_ids(body)
             case abi.RecordKind.NOTICE:
                 return _notice(body)
-    except (ValueError, struct.error) as error:
+    except (TypeError, ValueError, struct.error) as error:
         raise BadRecord(f"a record of the kernel side cannot be decoded: {error}") from error
     raise BadRecord(f"the kernel side wrote a record of unknown kind {kind}")
 
