@@ -126,19 +126,19 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 /* The number of a task in our own PID namespace, 0 when it cannot be seen from there. */
 static __always_inline __u32 visible_pid(struct task_struct *task)
 {
+	__u32 level = fixed.config.pid_namespace_level;
+	struct upid *number;
 	struct pid *pid;
-	struct upid number;
-	unsigned int inode;
 
 	if (!fixed.config.pid_namespace_inode)
 		return BPF_CORE_READ(task, pid);
 	pid = BPF_CORE_READ(task, thread_pid);
-	if (!pid || BPF_CORE_READ(pid, level) < fixed.config.pid_namespace_level)
+	if (!pid || BPF_CORE_READ(pid, level) < level)
 		return 0;
-	if (bpf_core_read(&number, sizeof(number), &pid->numbers[fixed.config.pid_namespace_level]))
+	number = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
+	if (BPF_CORE_READ(number, ns, ns.inum) != fixed.config.pid_namespace_inode)
 		return 0;
-	inode = BPF_CORE_READ(number.ns, ns.inum);
-	return inode == fixed.config.pid_namespace_inode ? number.nr : 0;
+	return BPF_CORE_READ(number, nr);
 }
 
 /*

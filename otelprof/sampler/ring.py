@@ -104,9 +104,10 @@ class SampleRing(Ring):
                 taken += 1
             self._consume(taken * self._RECORD.size)
             total += taken
-            if found := self._next():
-                if not taken:
-                    kind, weight, size_bytes = abi.HEADER.unpack_from(found[0])
-                    raise BadRecord(f"kind {kind}, weight {weight}, {size_bytes} bytes: not a sample")
-            elif not self._pending() or not taken:
+            # Discarded records end a pass; so may one that was committed only since.
+            found = self._next()
+            if found is None:
                 return total
+            kind, weight, size_bytes = abi.HEADER.unpack_from(found[0])
+            if (kind, weight, size_bytes) != (abi.RecordKind.SAMPLE, 1, abi.SAMPLE_BYTES):
+                raise BadRecord(f"kind {kind}, weight {weight}, {size_bytes} bytes: not a sample")
