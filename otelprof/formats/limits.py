@@ -1,6 +1,6 @@
 """Reading input of unknown size within a limit."""
 
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from otelprof.errors import BadProfile
 
@@ -10,7 +10,11 @@ MAX_INPUT_BYTES = 512 << 20
 """Largest message or line read, after decompression: an hour of a busy host is a tenth of it."""
 
 
-def read_whole(stream: BinaryIO) -> bytes:
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_whole(stream: _Readable) -> bytes:
     """Read the rest of a stream; raises BadProfile when it is longer than the limit."""
     return _limited(stream.read(MAX_INPUT_BYTES + 1))
 
