@@ -48,12 +48,13 @@ if ! command -v apt-get >/dev/null; then
 	exit 1
 fi
 as_root=()
+may_install=yes
 if [ "$(id -u)" != 0 ]; then
-	as_root=(sudo -n)
+	as_root=(sudo)
+	sudo -n true 2>/dev/null || sudo -v 2>/dev/null || may_install=
 fi
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
-may_install=yes
-"${apt[@]}" update || may_install=
+[ -z "$may_install" ] || "${apt[@]}" update
 
 wanted=()
 for package in "${missing[@]}"; do
