@@ -24,6 +24,8 @@
 /* The clock is read once per so many frames. */
 #define OP_FRAMES_PER_CLOCK_READ 16
 #define OP_COMM_BYTES 16
+/* Containers in our container, and so on; the kernel allows 32, nobody goes that far. */
+#define OP_MAX_NESTED_PID_NAMESPACES 8
 /* No code below mmap_min_addr, none of user space above the widest page tables (5 levels, 57 bits). */
 #define OP_LOWEST_ADDRESS 4096
 #define OP_ADDRESS_BITS 56
@@ -179,8 +181,8 @@ struct op_config {
 	__u64 time_budget_ns;
 	__u32 selecting;	   /* only processes with OP_ROLE_SELECTED */
 	__u32 pid_namespace_inode; /* 0 = the initial one: no translation */
-	__u32 pid_namespace_level;
 	__u32 collect_build_ids;
+	__u32 reserved;
 };
 
 struct op_abi {

@@ -126,19 +126,24 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 /* The number of a task in our own PID namespace, 0 when it cannot be seen from there. */
 static __always_inline __u32 visible_pid(struct task_struct *task)
 {
-	__u32 level = fixed.config.pid_namespace_level;
-	struct upid *number;
+	struct upid *numbers;
 	struct pid *pid;
+	__u32 level;
 
 	if (!fixed.config.pid_namespace_inode)
 		return BPF_CORE_READ(task, pid);
 	pid = BPF_CORE_READ(task, thread_pid);
-	if (!pid || BPF_CORE_READ(pid, level) < level)
+	if (!pid)
 		return 0;
-	number = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
-	if (BPF_CORE_READ(number, ns, ns.inum) != fixed.config.pid_namespace_inode)
-		return 0;
-	return BPF_CORE_READ(number, nr);
+	level = BPF_CORE_READ(pid, level);
+	numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	for (__u32 depth = 0; depth < OP_MAX_NESTED_PID_NAMESPACES && depth <= level; depth++) {
+		struct upid *number = (void *)numbers + (level - depth) * bpf_core_type_size(struct upid);
+
+		if (BPF_CORE_READ(number, ns, ns.inum) == fixed.config.pid_namespace_inode)
+			return BPF_CORE_READ(number, nr);
+	}
+	return 0;
 }
 
 /*

@@ -168,15 +168,13 @@ class CoreSampler:
         if start < len(abi.MAGIC):
             raise BpfError(f"{_OBJECT} is not of this version; run `make bpf`")
         abi.check_abi(bytes(data[start : start + abi.ABI.size]))
-        inode, level = config.pid_namespace
         abi.CONFIG.pack_into(
             data,
             start + abi.ABI.size,
             int.from_bytes(os.urandom(8), "little"),
             config.time_budget_ns,
             config.selected_only,
-            inode,
-            level,
+            config.pid_namespace_inode,
             config.collect_build_ids,
         )
 

@@ -17,14 +17,14 @@ class SamplerConfig:
     """What is fixed while a sampler runs.
 
     ``selected_only`` samples nothing but processes with :attr:`Role.SELECTED`. ``time_budget_ns``
-    bounds the walk of one stack. ``pid_namespace`` is (inode, level) of our own PID namespace when it
-    is not the initial one: process ids are then those seen from inside.
+    bounds the walk of one stack. ``pid_namespace_inode`` is that of our own PID namespace when it is not
+    the initial one: process ids are then those seen from inside, and what cannot be seen is filtered.
     """
 
     frequency_hz: int = 19
     selected_only: bool = False
     time_budget_ns: int = 200_000
-    pid_namespace: tuple[int, int] = (0, 0)
+    pid_namespace_inode: int = 0
     collect_build_ids: bool = True
     sample_ring_bytes: int = 0
     """0 = room for four seconds of every CPU's samples."""

@@ -333,7 +333,7 @@ from otelprof.sampler import abi
 from otelprof.sampler.core import CoreSampler
 from otelprof.sampler.sampler import SamplerConfig
 inode = os.stat("/proc/self/ns/pid").st_ino
-sampler = CoreSampler(SamplerConfig(frequency_hz=999, pid_namespace=(inode, int(sys.argv[1]))))
+sampler = CoreSampler(SamplerConfig(frequency_hz=999, pid_namespace_inode=inode))
 sampler.start()
 groups = {}
 deadline = time.monotonic() + 20
@@ -341,16 +341,8 @@ while sum(map(len, groups.values())) < 50 and time.monotonic() < deadline:
     sampler.drain_samples(groups)
 print(os.getpid(), sorted({(i.pid, i.tid) for i in map(abi.parse_identity, groups)}), sampler.counters().filtered)
 """
-    level = (
-        len(
-            next(
-                line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("NSpid")
-            ).split()
-        )
-        - 1
-    )
     with running(sys.executable, "-c", "while True: pass"):
-        command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code, str(level)]
+        command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
 
     pid, seen = result.stdout.strip().split(" ", 1)
