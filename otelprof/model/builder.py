@@ -5,14 +5,14 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from otelprof import __version__
-from otelprof.errors import BadSample
+from otelprof.model.column import Column, check_values
 from otelprof.model.conventions import SCHEMA_URL
-from otelprof.model.encoder import INT64_MAX, UINT64_MAX, PlainEncoder, check_range
-from otelprof.model.layout import Profile, ProfilesData, ResourceMessage, Sample, ScopeProfiles
+from otelprof.model.encoder import UINT64_MAX, PlainEncoder, check_range
+from otelprof.model.layout import Profile, ProfilesData, ResourceMessage, ScopeProfiles
 from otelprof.model.link import Link
 from otelprof.model.shape import Shape, shape_of
 from otelprof.model.stack import Attributes, Resource, SampleType, Stack
-from otelprof.model.tables import DictionaryTables, Indices
+from otelprof.model.tables import DictionaryTables
 from otelprof.model.text import clean_text
 from otelprof.model.values import checked_attributes
 
@@ -60,8 +60,8 @@ class ProfilesBuilder:
         self._tables = DictionaryTables(self._data.dictionary)
         self._encoder = PlainEncoder(self._tables)
         self._scopes: dict[_ResourceIdentity, ScopeProfiles] = {}
-        self._columns: dict[tuple[_ResourceIdentity, SampleType, Shape], _Column] = {}
-        self._known_columns: dict[tuple[int, int, Shape], _Column] = {}
+        self._columns: dict[tuple[_ResourceIdentity, SampleType, Shape], Column] = {}
+        self._known_columns: dict[tuple[int, int, Shape], Column] = {}
         self._alive: list[object] = []
 
     def add(
@@ -88,7 +88,7 @@ class ProfilesBuilder:
             check_range("timestamp", start_ns, UINT64_MAX)
             check_range("timestamp", end_ns, UINT64_MAX)
         if values:
-            _check_values(values)
+            check_values(values)
         column = self._known_columns.get((id(resource), id(sample_type), shape))
         if column is None:
             message = _resource_message(resource)
@@ -116,13 +116,13 @@ class ProfilesBuilder:
 
     def _new_column(
         self, resource: Resource, message: ResourceMessage, sample_type: SampleType, shape: Shape
-    ) -> "_Column":
+    ) -> Column:
         identity = tuple(sorted(item.SerializeToString() for item in message.attributes))
         column = self._columns.get((identity, sample_type, shape))
         if column is None:
             profile = self._scope(identity, message).profiles.add()
             self._describe(profile, sample_type)
-            column = self._columns[identity, sample_type, shape] = _Column(profile, shape)
+            column = self._columns[identity, sample_type, shape] = Column(profile, shape)
         self._known_columns[id(resource), id(sample_type), shape] = column
         self._alive.append((resource, sample_type))
         return column
@@ -147,41 +147,8 @@ class ProfilesBuilder:
             profile.period = sample_type.period
 
 
-class _Column:
-    """The samples of one Profile, by their identity: rows of stack, attributes and link."""
-
-    __slots__ = ("_add", "_samples", "_shape")
-
-    def __init__(self, profile: Profile, shape: Shape) -> None:
-        self._add = profile.samples.add
-        self._shape = shape
-        self._samples: dict[tuple[int, Indices, int], Sample] = {}
-
-    def append(self, row: tuple[int, Indices, int], values: Sequence[int], timestamps_ns: Sequence[int]) -> None:
-        """Add events to the sample of that identity."""
-        sample = self._samples.get(row)
-        if sample is None:
-            sample = self._samples[row] = self._add()
-            sample.stack_index, attributes, sample.link_index = row
-            sample.attribute_indices.extend(attributes)
-        elif self._shape is Shape.AGGREGATE:
-            values = (sample.values[0] + values[0],)
-            _check_values(values)
-            del sample.values[:]
-        if values:
-            sample.values.extend(values)
-        sample.timestamps_unix_nano.extend(timestamps_ns)
-
-
 def _resource_message(resource: Resource) -> ResourceMessage:
     message = ResourceMessage()
     for key, value in checked_attributes(resource.attributes):
         message.attributes.add(key=key, value=value)
     return message
-
-
-def _check_values(values: Sequence[int]) -> None:
-    """Raise BadSample when a value does not fit into 64 bits."""
-    for value in (min(values), max(values)):
-        if not -INT64_MAX <= value <= INT64_MAX:
-            raise BadSample(f"value {value} does not fit into 64 bits")
