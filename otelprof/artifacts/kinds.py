@@ -44,7 +44,7 @@ SYMBOLS: Final = ArtifactKind(
 """Addresses to names, of a binary and its debug file."""
 
 KALLSYMS: Final = ArtifactKind(
-    "kallsyms", 1, "otelprof.symbols.kallsyms:extract_kallsyms", "otelprof.symbols.table:check_symbols"
+    "kallsyms", 1, "otelprof.symbols.kallsyms:extract_kallsyms", "otelprof.symbols.kallsyms:check_kallsyms"
 )
 """Addresses to names, of the kernel and its modules."""
 
