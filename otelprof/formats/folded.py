@@ -36,10 +36,14 @@ def write_folded(stream: BinaryIO, messages: Iterable[ProfilesData]) -> None:
     Every line begins with the names of process and thread, unless the messages know neither
     (samples read from another tool's file). ``;`` within a name becomes ``:``.
     """
-    counts: Counter[str] = Counter()
-    for group, stack, count in _grouped(messages):
-        counts[";".join((*group, *_names(stack))) or _UNKNOWN] += count
-    for line, count in sorted(counts.items()):
+    texts = _StackTexts()
+    counts: Counter[tuple[str, str]] = Counter()
+    for sample, total in read_displayed(messages):
+        process, thread = process_label(sample.resource), thread_label(sample.attributes)
+        group = f"{_clean(process)};{_clean(thread)}" if process or thread else ""
+        counts[group, texts.text(sample.stack)] += total
+    for parts, count in sorted(counts.items()):
+        line = ";".join(filter(None, parts)) or _UNKNOWN
         stream.write(f"{line} {count}\n".encode())
 
 
@@ -68,25 +72,28 @@ def read_folded(stream: BinaryIO) -> Iterator[ProfilesData]:
     yield builder.build()
 
 
-def _grouped(messages: Iterable[ProfilesData]) -> Iterator[tuple[tuple[str, ...], Stack, int]]:
-    """Yield group names, stack and count of each distinct process, thread and stack."""
-    stacks: dict[int, Stack] = {}
-    counts: Counter[tuple[str, str, int]] = Counter()
-    for sample, total in read_displayed(messages):
-        # The reader gives equal stacks of a message as one object; keeping it keeps its id.
-        stacks[id(sample.stack)] = sample.stack
-        counts[process_label(sample.resource), thread_label(sample.attributes), id(sample.stack)] += total
-    for (process, thread, stack_id), count in counts.items():
-        group = (_clean(process), _clean(thread)) if process or thread else ()
-        yield group, stacks[stack_id], count
+class _StackTexts:
+    """Folded stacks without their groups; a stack or frame object seen before costs one look-up."""
 
+    def __init__(self) -> None:
+        self._frames: dict[int, str] = {}
+        self._stacks: dict[int, tuple[Stack, str]] = {}
 
-def _names(stack: Stack) -> Iterator[str]:
-    """Name the functions of a stack, root first."""
-    for frame in reversed(stack):
-        mark = _KERNEL_MARK if frame.type == "kernel" else ""
-        for label in reversed(frame_labels(frame)):
-            yield _clean(label) + mark
+    def text(self, stack: Stack) -> str:
+        """Name the functions of a stack, root first."""
+        known = self._stacks.get(id(stack))
+        if known is None:
+            # The stack is kept, and so are its frames: no other object gets their ids meanwhile.
+            known = self._stacks[id(stack)] = (stack, ";".join([self._frame(frame) for frame in reversed(stack)]))
+        return known[1]
+
+    def _frame(self, frame: Frame) -> str:
+        text = self._frames.get(id(frame))
+        if text is None:
+            mark = _KERNEL_MARK if frame.type == "kernel" else ""
+            names = [_clean(label) + mark for label in reversed(frame_labels(frame))]
+            text = self._frames[id(frame)] = ";".join(names)
+        return text
 
 
 def _clean(name: str) -> str:
