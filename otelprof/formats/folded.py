@@ -12,9 +12,10 @@ from typing import BinaryIO
 from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesData
 
 from otelprof.errors import BadProfile, BadSample
+from otelprof.formats.content_ids import content_ids
 from otelprof.formats.frames import frame_labels
 from otelprof.formats.groups import process_label, thread_label
-from otelprof.formats.limits import read_line
+from otelprof.formats.limits import read_whole
 from otelprof.formats.selection import read_displayed
 from otelprof.model.builder import ProfilesBuilder
 from otelprof.model.stack import CPU_SAMPLES, Frame, Function, Line, Resource, Stack
@@ -52,12 +53,11 @@ def read_folded(stream: BinaryIO) -> Iterator[ProfilesData]:
 
     Raises BadProfile, naming the line, when one does not end in a count.
     """
-    builder = ProfilesBuilder(start_ns=0, end_ns=0)
+    data = read_whole(stream)
+    builder = ProfilesBuilder(start_ns=0, end_ns=0, id_source=content_ids(data))
     resource = Resource(())
     frames: dict[str, Frame] = {}
-    number = 0
-    while line := read_line(stream):
-        number += 1
+    for number, line in enumerate(data.splitlines(), start=1):
         text = line.decode(errors="replace").strip()
         if not text:
             continue

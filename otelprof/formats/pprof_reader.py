@@ -15,6 +15,7 @@ from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesData
 
 from otelprof.errors import BadProfile, BadSample
 from otelprof.formats import pprof_schema
+from otelprof.formats.content_ids import content_ids
 from otelprof.formats.limits import read_whole
 from otelprof.formats.pprof_labels import Label, labels_to_attributes
 from otelprof.model.builder import ProfilesBuilder
@@ -44,11 +45,16 @@ def read_pprof(stream: BinaryIO) -> Iterator[ProfilesData]:
 def from_pprof(profile: pprof_schema.Profile) -> ProfilesData:
     """Translate a profile: each sample type becomes a Profile, labels become attributes.
 
-    Raises BadProfile when the profile refers to what it does not hold, or holds what OTLP cannot express.
+    Equal profiles give equal messages. Raises BadProfile when the profile refers to what it does not hold, or
+    holds what OTLP cannot express.
     """
     reader = _Reader(profile)
     start_ns = max(profile.time_nanos, 0)
-    builder = ProfilesBuilder(start_ns=start_ns, end_ns=start_ns + max(profile.duration_nanos, 0))
+    builder = ProfilesBuilder(
+        start_ns=start_ns,
+        end_ns=start_ns + max(profile.duration_nanos, 0),
+        id_source=content_ids(profile.SerializeToString(deterministic=True)),
+    )
     kinds = reader.sample_types()
     for sample in profile.sample:
         if len(sample.value) != len(kinds):

@@ -35,7 +35,7 @@ RESOURCES = st.builds(
 )
 ATTRIBUTES: st.SearchStrategy[Attributes] = st.dictionaries(
     st.sampled_from(["thread.id", "thread.name", "cpu.logical_number", "thread id", "key"]),
-    st.integers(-1, 2) | NAMES | st.booleans() | st.binary(max_size=2) | st.just(("a", 1)),
+    st.integers(0, 2) | NAMES | st.booleans() | st.binary(max_size=2) | st.just(("a", 1)),
     max_size=3,
 ).map(lambda attributes: tuple(attributes.items()))
 

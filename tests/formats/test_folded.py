@@ -70,6 +70,11 @@ def test_stack_without_anything_is_counted() -> None:
     assert written(builder.build()) == "[unknown] 3\n"
 
 
+def test_the_same_text_is_the_same_message() -> None:
+    assert read("a 1\n") == read("a 1\n")
+    assert read("a 1\n") != read("a 1\n\n")
+
+
 def test_nothing_sampled_is_an_empty_file() -> None:
     assert written() == ""
     assert list(read_samples(read(""))) == []

@@ -98,6 +98,24 @@ def test_plain_and_compressed_files_are_read() -> None:
     assert list(read_samples(read(data))) == list(read_samples(read(gzip.compress(data))))
 
 
+def test_equal_profiles_give_equal_messages_with_ids_of_their_own() -> None:
+    message, again, other = (from_pprof(profile) for profile in (foreign(), foreign(), to_pprof([example()])))
+
+    assert message == again
+    ids = ids_of(message) + ids_of(other)
+    assert len(set(ids)) == len(ids) == 2 + 6
+    assert {len(profile_id) for profile_id in ids} == {16}
+
+
+def ids_of(message: ProfilesData) -> list[bytes]:
+    return [
+        profile.profile_id
+        for resource_profiles in message.resource_profiles
+        for scope_profiles in resource_profiles.scope_profiles
+        for profile in scope_profiles.profiles
+    ]
+
+
 def damaged(change: Callable[[Profile], object]) -> Profile:
     profile = foreign()
     change(profile)
