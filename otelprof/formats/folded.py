@@ -32,7 +32,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def write_folded(stream: BinaryIO, messages: Iterable[ProfilesData]) -> None:
-    """Write the samples of the first sample type, sorted, as UTF-8.
+    """Write the samples of one sample type (``read_displayed`` says which), sorted, as UTF-8.
 
     Every line begins with the names of process and thread, unless the messages know neither
     (samples read from another tool's file). ``;`` within a name becomes ``:``.

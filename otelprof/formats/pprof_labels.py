@@ -45,18 +45,18 @@ def sample_to_labels(attributes: Attributes) -> tuple[Label, ...]:
 
 def labels_to_attributes(labels: Iterable[Label]) -> tuple[Resource, Attributes]:
     """Give the process and the attributes of a sample; values of a repeated key become one array."""
-    resource: list[tuple[str, AttributeValue]] = []
-    attributes: dict[str, AttributeValue] = {}
+    resource: dict[str, AttributeValue] = {}
+    values: dict[str, list[str | int]] = {}
     for label, value in labels:
         if label == _PROCESS_NAME:
-            resource.append(("process.executable.name", str(value)))
+            resource["process.executable.name"] = str(value)
         elif label == _PID and _is_decimal(value):
-            resource.append(("process.pid", int(value)))
+            resource["process.pid"] = int(value)
         else:
             key = _KEY_OF_LABEL.get(label, label)
-            plain = int(value) if key in _DECIMAL_TEXT and _is_decimal(value) else value
-            attributes[key] = (*_array(attributes[key]), plain) if key in attributes else plain
-    return Resource(tuple(dict(resource).items())), tuple(attributes.items())
+            values.setdefault(key, []).append(int(value) if key in _DECIMAL_TEXT and _is_decimal(value) else value)
+    attributes = [(key, given[0] if len(given) == 1 else tuple(given)) for key, given in values.items()]
+    return Resource(tuple(resource.items())), tuple(attributes)
 
 
 def _label_value(key: str, value: AttributeValue) -> str | int:
@@ -73,7 +73,3 @@ def _is_decimal(value: str | int) -> bool:
     """Tell whether a label is a natural number that fits 63 bits with room to spare."""
     text = str(value)
     return len(text) < 19 and text.isascii() and text.isdigit()
-
-
-def _array(value: AttributeValue) -> tuple[AttributeValue, ...]:
-    return value if isinstance(value, tuple) else (value,)

@@ -45,17 +45,17 @@ def top_functions(messages: Iterable[ProfilesData], limit: int) -> TopTable:
         stacks[id(sample.stack)] = sample.stack
         counts[id(sample.stack)] += total
     names: dict[int, tuple[tuple[str, str], ...]] = {}
-    own: Counter[tuple[str, str]] = Counter()
-    all_: Counter[tuple[str, str]] = Counter()
+    self_counts: Counter[tuple[str, str]] = Counter()
+    total_counts: Counter[tuple[str, str]] = Counter()
     for key, stack in stacks.items():
         functions = _functions(stack, names)
         if functions:
-            own[functions[0]] += counts[key]
+            self_counts[functions[0]] += counts[key]
         for function in set(functions):
-            all_[function] += counts[key]
-    ranked = sorted(all_, key=lambda function: (-own[function], -all_[function], function))
-    rows = tuple(TopFunction(*function, own[function], all_[function]) for function in ranked[:limit])
-    return TopTable(rows, counts.total())
+            total_counts[function] += counts[key]
+    ranked = sorted(total_counts, key=lambda function: (-self_counts[function], -total_counts[function], function))
+    rows = [TopFunction(*function, self_counts[function], total_counts[function]) for function in ranked[:limit]]
+    return TopTable(tuple(rows), counts.total())
 
 
 def render_top(table: TopTable, width: int = 80, *, color: bool = False) -> str:
@@ -64,8 +64,8 @@ def render_top(table: TopTable, width: int = 80, *, color: bool = False) -> str:
     heading = f"{'self':>6}  {'total':>6}  {'samples':>{digits}}  function"
     lines = [paint(heading, Color.DIM) if color else heading]
     for row in table.rows:
-        own, all_ = _share(row.self_count, table.total), _share(row.total_count, table.total)
-        figures = f"{own}  {all_}  {row.self_count:>{digits},}  "
+        own, inclusive = _share(row.self_count, table.total), _share(row.total_count, table.total)
+        figures = f"{own}  {inclusive}  {row.self_count:>{digits},}  "
         name, file = _fit(visible_text(row.name), visible_text(row.file), width - len(figures))
         if color:
             file = paint(file, Color.DIM) if file else ""

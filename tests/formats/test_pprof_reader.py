@@ -86,6 +86,16 @@ def test_label_that_is_no_number_stays_a_text() -> None:
     assert read_back.attributes == (("process_id", "x"), ("thread.id", "9" * 40))
 
 
+def test_label_repeated_very_often_is_one_array() -> None:
+    profile = Profile(string_table=["", "k"])
+    profile.sample_type.add()
+    sample = profile.sample.add(value=[1])
+    for number in range(100_000):
+        sample.label.add(key=1, num=number)
+
+    assert samples(profile)[0].attributes == (("k", tuple(range(100_000))),)
+
+
 def test_pprof_survives_the_way_there_and_back() -> None:
     once = to_pprof([example()])
 
