@@ -114,7 +114,7 @@ def test_a_correct_message_is_accepted_and_written_as_it_was(
 
 
 def test_requests_are_kept_apart_and_in_order(collector: Collector) -> None:
-    sent = [hand_built(timestamps) for timestamps in (1, 2, 3)]
+    sent = [hand_built(timestamps) for timestamps in range(1, 31)]
 
     for number, message in enumerate(sent, start=1):
         export(collector, message.SerializeToString())
