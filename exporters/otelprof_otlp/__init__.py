@@ -5,6 +5,6 @@ import os
 # gRPC's core writes lines of its own to stderr about every failed handshake; it reads the level when it is loaded.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-from otelprof_otlp.exporter import OtlpExporter  # noqa: E402
+from otelprof_otlp.exporter import OtlpExporter
 
 __all__ = ("OtlpExporter",)

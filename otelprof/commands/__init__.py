@@ -19,10 +19,10 @@ class Command(Protocol):
     DESCRIPTION: str
     EXAMPLES: str
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: argparse.ArgumentParser, /) -> None:
         """Declare options and positional arguments."""
 
-    def run(self, args: argparse.Namespace) -> int:
+    def run(self, args: argparse.Namespace, /) -> int:
         """Do the work and return the exit code; raises OtelprofError for all that goes wrong."""
 
 
