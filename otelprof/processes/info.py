@@ -77,7 +77,8 @@ class InfoReader:
         """
         path = self.cgroups.path(notice.cgroup_id)
         creation_time = self.clock.creation_time(self.clock.ticks(notice.start_ns))
-        if parent is not None and path in {None, parent.cgroup.path}:
+        # The root says nothing of containers: on hosts with v1, everybody is in v2's root.
+        if parent is not None and path in {None, "/", parent.cgroup.path}:
             return replace(parent, pid=notice.pid, creation_time=creation_time)
         cgroup = parse_cgroup(b"0::" + path.encode("utf-8", "surrogateescape")) if path is not None else CgroupInfo()
         info = parent or ProcessInfo(notice.pid, _service_of_ended(notice))
