@@ -17,6 +17,7 @@ from otelprof import __version__
 from otelprof.commands import COMMANDS, Command, CommandEntry
 from otelprof.errors import OtelprofError, UsageError
 from otelprof.logs import add_log_arguments, configure_logs
+from otelprof.terminal import one_line
 
 __all__ = ("main",)
 
@@ -129,9 +130,7 @@ def _fail(error: Exception, sentence: str, exit_code: int, arguments: Sequence[s
         traceback.print_exception(error)
     elif not isinstance(error, OtelprofError):
         sentence += "; `--log-level debug` shows where"
-    # File names and replies of servers may hold line breaks and escape sequences.
-    line = "".join(char if char.isprintable() else " " for char in sentence)
-    sys.stderr.write(f"otelprof: {line}\n")
+    sys.stderr.write(one_line(f"otelprof: {sentence}") + "\n")
     return exit_code
 
 

@@ -1,11 +1,11 @@
-"""Colours, where a person is looking and has not asked for none."""
+"""What may be written to a terminal: single lines without control characters, and colours where they are wanted."""
 
 import os
 from collections.abc import Mapping
 from enum import Enum
 from typing import TextIO
 
-__all__ = ("Color", "colors_wanted", "paint")
+__all__ = ("Color", "colors_wanted", "one_line", "paint")
 
 
 class Color(Enum):
@@ -26,3 +26,8 @@ def colors_wanted(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bo
 def paint(text: str, color: Color) -> str:
     """Wrap ``text`` in a colour and the way back."""
     return f"\x1b[{color.value}m{text}\x1b[0m"
+
+
+def one_line(text: str) -> str:
+    """Make text from outside (file names, replies of servers) harmless: line breaks and escapes become spaces."""
+    return "".join(char if char.isprintable() else " " for char in text)

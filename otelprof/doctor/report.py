@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from otelprof.doctor.finding import Finding, Status, record_works
-from otelprof.terminal import Color, paint
+from otelprof.terminal import Color, one_line, paint
 
 __all__ = ("as_json", "as_table")
 
@@ -24,7 +24,7 @@ def as_table(findings: Sequence[Finding], *, color: bool) -> str:
             mark = finding.status.value.ljust(_STATUS_WIDTH)
             if color:
                 mark = paint(mark, _color_of(finding))
-            lines.append(f"  {mark}  {finding.name:{name_width}}  {' '.join(finding.found.split())}")
+            lines.append(f"  {mark}  {finding.name:{name_width}}  {one_line(finding.found)}")
             if finding.status is not Status.OK:
                 indent = " " * (_STATUS_WIDTH + name_width + 6)
                 lines += (f"{indent}why: {finding.why}", f"{indent}fix: {finding.fix}")

@@ -357,7 +357,7 @@ def test_the_table_gives_reason_and_fix_where_something_is_wrong() -> None:
         "                         fix: boot otherwise\n"
         "\n"
         "BPF\n"
-        "  missing   ring\tbuffer  refused: EINVAL\n"
+        "  missing   ring\tbuffer  refused:   EINVAL\n"
         "                         why: hands over\n"
         "                         fix: use 5.8\n"
         "\n"
