@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,12 +50,12 @@ class DirectoryCache:
         self._warned = False
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            top = _open_own_directory(directory, None)
-            try:
-                self._artifacts = _make_own_directory("artifacts", top)
-                self._keys = _make_own_directory("keys", top)
-            finally:
-                os.close(top)
+            with ExitStack() as opened:
+                top = _open_own_directory(directory, None, opened)
+                self._artifacts = _make_own_directory("artifacts", top, opened)
+                self._keys = _make_own_directory("keys", top, opened)
+                opened.pop_all()
+            os.close(top)
         except OSError as error:
             raise EnvironmentFailure(
                 f"the artifact cache {directory} cannot be used ({error.strerror}): choose another with --cache-dir"
@@ -181,17 +181,17 @@ def _occupied_bytes(found: os.stat_result) -> int:
     return found.st_blocks * 512
 
 
-def _make_own_directory(name: str, parent: int) -> int:
+def _make_own_directory(name: str, parent: int, opened: ExitStack) -> int:
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
-    return _open_own_directory(name, parent)
+    return _open_own_directory(name, parent, opened)
 
 
-def _open_own_directory(path: Path | str, parent: int | None) -> int:
+def _open_own_directory(path: Path | str, parent: int | None, opened: ExitStack) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    opened.callback(os.close, descriptor)
     found = os.fstat(descriptor)
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        os.close(descriptor)
         raise EnvironmentFailure(
             f"the artifact cache {path} belongs to another user or others may write into it: choose another with "
             "--cache-dir, or give it to this user with mode 0700"

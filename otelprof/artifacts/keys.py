@@ -7,8 +7,10 @@ from typing import Final, NamedTuple
 
 __all__ = ("FileKey", "key_name", "may_still_change")
 
-MAX_NAME_BYTES: Final = 200
-"""Longest name of a key: a file name has at most 255 bytes, and temporary ones are longer than the key's."""
+_MAX_FILES: Final = 3
+_MAX_NUMBER: Final = (1 << 64) - 1
+"""Three files of five such numbers fit into a file name of 255 bytes. Time stamps of hostile file systems may
+be larger; they are cut."""
 
 _SETTLED_NS: Final = 2_000_000_000
 """A file written less than this ago may be written again without a new time stamp: ticks of file systems
@@ -45,11 +47,10 @@ class FileKey(NamedTuple):
 
 
 def key_name(key: Sequence[FileKey]) -> str:
-    """Return the name under which a key is found in a directory; raises ValueError when there are too many files."""
-    name = "+".join("_".join(f"{number:x}" for number in file) for file in key)
-    if not name or len(name) > MAX_NAME_BYTES:
+    """Return the file name under which a key is remembered; raises ValueError unless it has one to three files."""
+    if not 1 <= len(key) <= _MAX_FILES:
         raise ValueError("an artifact is computed from one to three files")
-    return name
+    return "+".join("_".join(f"{number & _MAX_NUMBER:x}" for number in file) for file in key)
 
 
 def may_still_change(key: Sequence[FileKey]) -> bool:

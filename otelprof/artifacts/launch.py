@@ -14,7 +14,7 @@ from otelprof.artifacts.confine import Bounds
 from otelprof.artifacts.limits import Limits
 from otelprof.errors import WorkerFailure
 
-__all__ = ("Spawn", "WorkerProcess", "local_spawn")
+__all__ = ("LocalWorker", "Spawn", "WorkerProcess", "local_spawn")
 
 _CHANNEL: Final = 3
 """The descriptor of the channel in the worker."""
@@ -47,20 +47,22 @@ A process that keeps the capabilities which the agent dropped can stand behind i
 """
 
 
-class _LocalWorker:
+class LocalWorker:
     """A worker that is a child of this process."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
-        self._pid = pid
+        self.pid = pid
         self.channel = channel
 
     def kill(self) -> None:
+        """Send SIGKILL; the parser dies with the worker."""
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
     def reap(self) -> None:
+        """Wait for the process."""
         with suppress(ChildProcessError):  # whoever ignores SIGCHLD has no zombies
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
 
 def local_spawn(extracts: Sequence[str], limits: Limits) -> Spawn:
@@ -94,7 +96,7 @@ def local_spawn(extracts: Sequence[str], limits: Limits) -> Spawn:
             except OSError as error:
                 channel.close()
                 raise WorkerFailure(f"the parsing worker cannot be started: {error.strerror}") from error
-        return _LocalWorker(pid, channel)
+        return LocalWorker(pid, channel)
 
     return spawn
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from otelprof.artifacts.cache import Cache, MemoryCache
 from otelprof.artifacts.directory import DirectoryCache
-from otelprof.artifacts.keys import FileKey
+from otelprof.artifacts.keys import FileKey, key_name
 from otelprof.artifacts.kinds import KINDS, ArtifactKind
 from otelprof.artifacts.limits import Limits
 
@@ -99,6 +99,7 @@ class ArtifactStore:
         self._work: Work | None = None
         self._results: deque[Result] = deque()
         self._builders: list[Builder] = []
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +129,7 @@ class ArtifactStore:
         request = Request(kind, key, label, tuple(files))
         accepted = False
         try:
+            key_name(key)  # has an opinion on their number
             if len(key) != len(files) or kind not in self._kinds:
                 raise ValueError("a request needs a known kind, and one key for each file")
             if self.state(kind, key) is not State.UNKNOWN:
@@ -194,7 +196,10 @@ class ArtifactStore:
         return self._builders[-1].supervisor.missing if self._builders else None
 
     def close(self) -> None:
-        """End worker and thread. Artifacts that are still referenced stay valid."""
+        """End worker and thread; may be called again. Artifacts that are still referenced stay valid."""
+        if self._closed:
+            return
+        self._closed = True
         for builder in self._builders:
             builder.stop()
         if self._work is not None:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -73,23 +74,23 @@ class Supervisor:
         """
         budget_s = self._limits.cpu_budget_s(size_bytes)
         wall_s = budget_s * self._limits.wall_factor
-        self._number = (self._number + 1) & 0xFFFF_FFFF
-        request = wire.REQUEST.pack(self._number, index, math.ceil(budget_s), int(wall_s * 1000))
-        worker = self._send(request, [output, *files])
-        reply = self._receive(worker, wire.REPLY.size, wall_s + _GRACE_S)
-        if reply is None:
-            self.retire()
-            return Answer(Verdict.HANG, "the worker does not answer")
-        if len(reply) != wire.REPLY.size:
+        # A worker never looks at a file, so when it dies the file is not to blame: most likely it was idle and
+        # the kernel needed memory. That can happen once.
+        for _ in range(2):
+            self._number = (self._number + 1) & 0xFFFF_FFFF
+            request = wire.REQUEST.pack(self._number, index, math.ceil(budget_s), int(wall_s * 1000))
+            reply = self._exchange(request, [output, *files], wall_s + _GRACE_S)
+            if reply is None:
+                self.retire()
+                return Answer(Verdict.HANG, "the worker does not answer")
+            if len(reply) == wire.REPLY.size:
+                number, timed_out, status = wire.REPLY.unpack(reply)
+                if number == self._number:
+                    self._deaths = 0
+                    return _verdict(status, timed_out=timed_out)
             self._deaths += 1
             self.retire()
-            return Answer(Verdict.CRASH, "the worker died")
-        number, timed_out, status = wire.REPLY.unpack(reply)
-        if number != self._number:
-            self.retire()
-            return Answer(Verdict.CRASH, "the worker answers what was not asked")
-        self._deaths = 0
-        return _verdict(status, timed_out=timed_out)
+        return Answer(Verdict.CRASH, "the worker died")
 
     def retire(self) -> None:
         """End an idle worker."""
@@ -105,22 +106,17 @@ class Supervisor:
         """Make :meth:`parse` in another thread return, and start nothing any more."""
         self._stopped.set()
         if (worker := self._worker) is not None:
-            try:
+            with suppress(OSError):  # it has ended already
                 worker.channel.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                _log.debug("the worker has ended already")
 
-    def _send(self, request: bytes, files: Sequence[int]) -> WorkerProcess:
-        while True:
-            worker = self._worker or self._start()
-            try:
-                socket.send_fds(worker.channel, [request], files)
-            except OSError:
-                # It died while it was idle: no file is to blame.
-                self._deaths += 1
-                self.retire()
-            else:
-                return worker
+    def _exchange(self, request: bytes, files: Sequence[int], timeout_s: float) -> bytes | None:
+        """Send a request and wait for its reply: empty when the worker is dead, None when the time is over."""
+        worker = self._worker or self._start()
+        try:
+            socket.send_fds(worker.channel, [request], files)
+        except OSError:
+            return b""
+        return _receive(worker.channel, wire.REPLY.size, timeout_s)
 
     def _start(self) -> WorkerProcess:
         while not self._stopped.is_set():
@@ -131,17 +127,18 @@ class Supervisor:
                 return self._try_start()
             except WorkerFailure as failure:
                 self._deaths += 1
-                _log.warning("%s; trying again", failure)
+                if not self._stopped.is_set():
+                    _log.warning("%s; trying again", failure)
         raise WorkerFailure("the parsing worker is stopped")
 
     def _try_start(self) -> WorkerProcess:
         worker = self._spawn()
         self._worker = worker
         self.starts += 1
-        if self._stopped.is_set():
+        if self._stopped.is_set():  # since the last look, and stop() did not see this worker
             self.retire()
             raise WorkerFailure("the parsing worker is stopped")
-        hello = self._receive(worker, wire.MAX_HELLO_BYTES, self._limits.start_s)
+        hello = _receive(worker.channel, wire.MAX_HELLO_BYTES, self._limits.start_s)
         if hello is None or hello[:1] != wire.READY:
             self.retire()
             reason = hello[1:].decode(errors="replace") if hello else "it ended" if hello == b"" else "it hangs"
@@ -152,18 +149,19 @@ class Supervisor:
         self.missing = missing
         return worker
 
-    def _receive(self, worker: WorkerProcess, size_bytes: int, timeout_s: float) -> bytes | None:
-        """Wait for a message: empty at the end of file, None when the time is over."""
-        poll = select.poll()
-        poll.register(worker.channel, select.POLLIN)
-        deadline = time.monotonic() + timeout_s
-        while (remaining := deadline - time.monotonic()) > 0:
-            if poll.poll(math.ceil(remaining * 1000)):
-                try:
-                    return worker.channel.recv(size_bytes)
-                except OSError:
-                    return b""
-        return None
+
+def _receive(channel: socket.socket, size_bytes: int, timeout_s: float) -> bytes | None:
+    """Wait for a message: empty at the end of file, None when the time is over."""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    deadline = time.monotonic() + timeout_s
+    while (remaining := deadline - time.monotonic()) > 0:
+        if poll.poll(math.ceil(remaining * 1000)):
+            try:
+                return channel.recv(size_bytes)
+            except OSError:
+                return b""
+    return None
 
 
 def _verdict(status: int, *, timed_out: bool) -> Answer:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 
 from otelprof.artifacts.kinds import ArtifactKind
@@ -93,13 +92,6 @@ def spin(files: Sequence[int]) -> bytes:
         pass
 
 
-def stop_self(files: Sequence[int]) -> bytes:
-    """Wait for whoever watches: the byte in the file tells how long."""
-    os.pread(files[0], 1, 0)
-    while True:
-        time.sleep(0)  # no system call that the filter refuses: select is not used for zero
-
-
 def segfault(files: Sequence[int]) -> bytes:
     ctypes.string_at(8)
     return b""
@@ -124,7 +116,7 @@ def list_descriptors(files: Sequence[int]) -> bytes:
 
 def open_stream(files: Sequence[int]) -> bytes:
     """What parsing libraries do: wrap the descriptor in a buffered stream."""
-    with open(files[0], "rb", closefd=False) as stream:  # noqa: PTH123
+    with open(files[0], "rb", closefd=False) as stream:
         stream.seek(1)
         return stream.read(2)
 
