@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.profiles.v1development.profiles_pb2 import (
     Function,
     KeyValueAndUnit,
@@ -24,7 +24,9 @@ from opentelemetry.proto.profiles.v1development.profiles_pb2 import (
 )
 
 from otelprof.errors import BadProfile
+from otelprof.model.check import check
 from otelprof.model.split import split
+from tests.exporters.messages import batch
 
 Event = tuple[object, ...]
 
@@ -94,9 +96,9 @@ def _events(data: ProfilesData) -> Iterator[Event]:
     tables = data.dictionary
     strings = tables.string_table
 
-    def attributes(indices: object) -> tuple[object, ...]:
+    def attributes(indices: object) -> frozenset[object]:
         rows = [tables.attribute_table[index] for index in indices]  # type: ignore[attr-defined]
-        return tuple((strings[row.key_strindex], row.value.int_value, strings[row.unit_strindex]) for row in rows)
+        return frozenset((strings[row.key_strindex], row.value.int_value, strings[row.unit_strindex]) for row in rows)
 
     def location(index: int) -> object:
         row = tables.location_table[index]
@@ -224,25 +226,18 @@ def test_one_aggregate_is_never_cut_and_counts_its_value() -> None:
     assert part.payload == whole.SerializeToString()
 
 
-def test_attributes_that_refer_to_the_dictionary_keep_their_meaning() -> None:
+def test_attributes_that_refer_to_the_dictionary_become_inline() -> None:
     whole = message(processes=2, samples=20)
     for resource in whole.resource_profiles:
-        text = AnyValue(string_value_strindex=2)
-        pair = KeyValue(key_strindex=4, value=text)
-        resource.resource.attributes.add(
-            key_strindex=3,
-            value=AnyValue(array_value=ArrayValue(values=[text, AnyValue(kvlist_value=KeyValueList(values=[pair]))])),
-        )
+        resource.resource.attributes.add(key_strindex=3, value=AnyValue(string_value_strindex=2))
+        resource.scope_profiles[0].scope.attributes.add(key_strindex=4, value=AnyValue(string_value_strindex=1))
     parts = parsed(whole.SerializeToString(), whole.ByteSize() - 1)
 
     assert len(parts) == 2
     for part in parts:
-        strings = part.dictionary.string_table
-        attribute = part.resource_profiles[0].resource.attributes[1]
-        first, second = attribute.value.array_value.values
-        assert strings[attribute.key_strindex] == "name 3"
-        assert strings[first.string_value_strindex] == "name 2"
-        assert strings[second.kvlist_value.values[0].key_strindex] == "name 4"
+        resource = part.resource_profiles[0]
+        assert resource.resource.attributes[1] == KeyValue(key="name 3", value=AnyValue(string_value="name 2"))
+        assert resource.scope_profiles[0].scope.attributes[0].key == "name 4"
 
 
 @pytest.mark.parametrize("index", [-1, 10_000])
@@ -250,8 +245,22 @@ def test_an_index_out_of_range_is_a_bad_profile(index: int) -> None:
     whole = message(processes=2, samples=20)
     profiles_of(whole)[0].samples[3].stack_index = index
 
-    with pytest.raises(BadProfile, match="outside of stack_table"):
+    with pytest.raises(BadProfile, match="stack_table has no row"):
         split(whole.SerializeToString(), 100)
+
+
+def test_a_sample_type_out_of_range_is_a_bad_profile() -> None:
+    whole = message(processes=1, samples=1)
+    profiles_of(whole)[0].sample_type.unit_strindex = 10_000
+
+    with pytest.raises(BadProfile, match="string_table has no row"):
+        split(whole.SerializeToString(), whole.ByteSize())
+
+
+def test_parts_keep_the_rules_of_otlp() -> None:
+    window = batch(processes=3, samples=200)
+    for part in split(window.payload, len(window.payload) // 10):
+        assert check(part.payload) == []
 
 
 def test_bytes_that_are_no_message_are_a_bad_profile() -> None:
