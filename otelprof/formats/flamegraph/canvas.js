@@ -8,6 +8,8 @@ const NARROWEST = 0.5; // pixels
 const REST_NARROWEST = 3;
 const TEXT_NARROWEST = 28;
 const TEXT_PADDING = 6;
+const ASIDE_ALPHA = 0.3; // frames that do not match the search, or that are around the zoom
+const ASIDE_TEXT_ALPHA = 0.7;
 const ZOOM_MILLISECONDS = 180;
 const SLOW_PAINT_MILLISECONDS = 14; // no animation where a frame takes longer than the screen shows it
 
@@ -61,31 +63,35 @@ function sectionOf(view, node) {
   return { left, right: left + view.total[node] };
 }
 
-/* Hue, chroma and lightness (OKLCH) of each category; frames of one binary share a hue near it. */
-const HUES = [70, 300, 185, 0, 0];
-const LIGHT_THEME = { lightness: [0.85, 0.8, 0.85, 0.87, 0.925], chroma: [0.1, 0.085, 0.085, 0.004, 0.006] };
-const DARK_THEME = { lightness: [0.47, 0.43, 0.43, 0.38, 0.3], chroma: [0.095, 0.11, 0.075, 0.004, 0.008] };
-const HUE_STEPS = 6;
-const SHADE_STEPS = 3;
+/* Hue of each category, and lightness and chroma (OKLCH) in both themes; text on any of them has a contrast of at least
+ * 4.5. Frames of one binary share a hue near that of their category. */
+const HUES = [66, 298, 190, 70, 70];
+const LIGHT_THEME = { lightness: [0.86, 0.81, 0.86, 0.88, 0.93], chroma: [0.088, 0.08, 0.068, 0.008, 0.007] };
+const DARK_THEME = { lightness: [0.49, 0.45, 0.46, 0.39, 0.3], chroma: [0.088, 0.11, 0.07, 0.006, 0.008] };
+const HUE_STEPS = 7;
+const HUE_STEP = 4.5; // degrees
+const SHADE_STEPS = 4;
+const SHADE_STEP = 0.014; // lightness
 
-/* Colours as [category][shade]; shade 0 is the one of the legend. */
+/* Colours of frames as [category][shade], of legend and table as [category]. */
 function makePalette(isDark) {
   const theme = isDark ? DARK_THEME : LIGHT_THEME;
   const shades = HUES.map((hue, category) =>
     Array.from({ length: HUE_STEPS * SHADE_STEPS }, (_, shade) => {
-      const turn = ((shade % HUE_STEPS) - (HUE_STEPS - 1) / 2) * (category === GROUP ? 0 : 7);
-      const lift = (Math.floor(shade / HUE_STEPS) - 1) * (category === GROUP ? 0 : 0.02);
+      if (category === GROUP) return `oklch(${theme.lightness[GROUP]} ${theme.chroma[GROUP]} ${hue})`;
+      const turn = ((shade % HUE_STEPS) - (HUE_STEPS - 1) / 2) * HUE_STEP;
+      const lift = (Math.floor(shade / HUE_STEPS) - (SHADE_STEPS - 1) / 2) * SHADE_STEP;
       return `oklch(${theme.lightness[category] + lift} ${theme.chroma[category]} ${hue + turn})`;
     }),
   );
+  const plain = (lightness, factor) => HUES.map((hue, category) => `oklch(${lightness} ${theme.chroma[category] * factor} ${hue})`);
   return {
     shades,
-    legend: HUES.map((hue, category) => {
-      const [lightness, chroma] = isDark ? [0.7, 1.3] : [0.74, 1.5];
-      return `oklch(${lightness} ${theme.chroma[category] * chroma} ${hue})`;
-    }),
+    strong: isDark ? plain(0.74, 1.45) : plain(0.74, 1.75), // legend and matches
+    strongText: "oklch(0.2 0.02 60)",
+    bars: isDark ? plain(0.34, 0.6) : plain(0.94, 0.45),
     text: isDark ? "oklch(0.96 0.005 70)" : "oklch(0.24 0.02 60)",
-    rest: isDark ? "oklch(0.27 0.004 70)" : "oklch(0.945 0.004 70)",
+    rest: isDark ? "oklch(0.27 0.004 70)" : "oklch(0.955 0.004 70)",
   };
 }
 
@@ -238,7 +244,10 @@ class Graph {
 
   relayOut() {
     this.layout = layOut(this.view, this.section, this.width);
+    const { scroller } = this;
+    const fromBottom = this.rootAtBottom ? scroller.scrollHeight - scroller.scrollTop : 0;
     this.spacer.style.height = `${this.rows * this.rowHeight}px`;
+    if (this.rootAtBottom) scroller.scrollTop = scroller.scrollHeight - fromBottom;
     this.requestPaint();
   }
 
@@ -297,16 +306,15 @@ class Graph {
       return;
     }
     const frame = view.frame[node];
-    const isDimmed = this.matches && !this.matches[frame];
-    context.globalAlpha = isDimmed ? 0.25 : 1;
-    context.fillStyle = this.colour(frame);
+    const isMatch = this.matches !== null && this.matches[frame] === 1;
+    const isAside = !isMatch && (this.matches !== null || view.depth[node] < view.depth[this.zoomed]);
+    context.globalAlpha = isAside ? ASIDE_ALPHA : 1;
+    context.fillStyle = isMatch ? palette.strong[frameCategory(view, frame)] : this.colour(frame);
     context.fillRect(boxLeft, top, width, this.rowHeight - 1);
-    const room = width - 2 * TEXT_PADDING;
     if (width < TEXT_NARROWEST) return;
-    const label = this.fitter.label(frameName(view, frame), room);
-    if (!label) return;
-    context.globalAlpha = isDimmed ? 0.5 : 1;
-    context.fillStyle = palette.text;
+    const label = this.fitter.label(frameName(view, frame), width - 2 * TEXT_PADDING);
+    context.globalAlpha = isAside ? ASIDE_TEXT_ALPHA : 1;
+    context.fillStyle = isMatch ? palette.strongText : palette.text;
     context.fillText(label, boxLeft + TEXT_PADDING, top + this.rowHeight / 2);
   }
 
@@ -388,7 +396,9 @@ class Graph {
 
   click(event) {
     const node = this.nodeAt(event);
-    if (node !== null && node >= 0) this.callbacks.zoom(node);
+    if (node === null || node < 0) return;
+    this.setHovered(null, null); // what was under the pointer moves away
+    this.callbacks.zoom(node);
   }
 
   /* The node that lies in a direction from another: "callee", "caller", "left" or "right"; itself where none does. */

@@ -66,8 +66,7 @@ function percent(part, whole) {
   const share = whole ? (100 * part) / whole : 0;
   if (share === 0) return "0 %";
   if (share < 0.01) return "< 0.01 %";
-  const digits = share >= 10 ? 1 : 2;
-  return `${share === 100 ? "100" : share.toFixed(digits)} %`;
+  return `${share === 100 ? "100" : share.toFixed(share >= 1 ? 1 : 2)} %`;
 }
 
 /* An element with properties and children; strings become text. */
@@ -80,7 +79,7 @@ function make(tag, properties = {}, ...children) {
 
 function makeDot(category) {
   const dot = make("i", { className: "dot" });
-  dot.style.setProperty("--dot", graph.palette.legend[category]);
+  dot.style.setProperty("--dot", graph.palette.strong[category]);
   return dot;
 }
 
@@ -215,6 +214,15 @@ function showMatched() {
   elements.matched.title = `${amount(matched)} with a match in their stack; ${countFormat.format(functions)} matching functions and groups`;
 }
 
+/* What a node is a part of, as text; "" below everything. */
+function parentKind(node) {
+  const { view } = state;
+  const parent = view.parent[node];
+  if (parent <= 0) return "";
+  if (frameCategory(view, view.frame[parent]) === GROUP) return "group";
+  return view.callers ? "callee" : "caller";
+}
+
 /* The frame that keys act on. */
 function currentNode() {
   return state.selected >= 0 ? state.selected : state.zoomed;
@@ -225,13 +233,15 @@ function showDetails() {
   const node = currentNode();
   const frame = view.frame[node];
   const name = frameName(view, frame);
+  const category = frameCategory(view, frame);
   const { binary, source } = placeOf(frame);
   const share = node === 0 ? "" : `${percent(view.total[node], view.total[0])} of all`;
-  const ofParent = node === 0 ? "" : `${percent(view.total[node], view.total[view.parent[node]])} of ${view.callers ? "callee" : "caller"}`;
+  const parent = parentKind(node);
+  const ofParent = parent && `${percent(view.total[node], view.total[view.parent[node]])} of ${parent}`;
   const self = view.callers || view.self[node] === 0 ? "" : `${percent(view.self[node], view.total[0])} self`;
   const facts = [binary, source, amount(view.total[node]), share, ofParent, self].filter((fact) => fact !== "");
   elements.details.replaceChildren(
-    make("b", { title: name }, ...(node === 0 ? [] : [makeDot(frameCategory(view, frame))]), name),
+    make("b", { title: name }, ...(category === GROUP ? [] : [makeDot(category)]), name),
     ...facts.map((fact) => make("span", {}, fact)),
   );
 }
@@ -268,8 +278,9 @@ function showFrameTooltip(node) {
   const numbers = make("dl");
   const number = (label, value, extra) => numbers.append(make("dt", {}, label), make("dd", {}, value), make("dd", {}, extra));
   number("all", percent(total, view.total[0]), amount(total) + cpuTime(total));
-  if (zoomed > 0 && pathTo(view, node).includes(zoomed)) number("zoomed", percent(total, view.total[zoomed]), "");
-  if (node > 0) number(view.callers ? "callee" : "caller", percent(total, view.total[view.parent[node]]), "");
+  if (zoomed > 0 && pathTo(view, node).includes(zoomed)) number("zoom", percent(total, view.total[zoomed]), "");
+  const parent = parentKind(node);
+  if (parent) number(parent, percent(total, view.total[view.parent[node]]), "");
   if (!view.callers) number("self", percent(view.self[node], view.total[0]), view.self[node] ? amount(view.self[node]) : "");
   const about = [];
   if (category !== GROUP) about.push(make("p", {}, makeDot(category), [type, binary].filter((text) => text !== "").join(" · ") || "unknown file"));
@@ -285,7 +296,7 @@ function showFunctions() {
   const isExact = !isPattern && /^".+"$/u.test(search);
   const rows = functionTotals(view, zoomed)
     .filter((row) => !matches || isExact || matches[row.frame])
-    .sort((one, other) => other[sortBy] - one[sortBy] || other.total - one.total);
+    .sort((one, other) => other[sortBy] - one[sortBy] || other.total - one.total || compareNames(view, one.frame, other.frame));
   const whole = view.total[zoomed];
   elements.rows.replaceChildren(...rows.slice(0, TABLE_ROWS).map((row) => makeRow(row, whole, isExact && matches?.[row.frame])));
   const rest = rows.length - TABLE_ROWS;
@@ -298,17 +309,15 @@ function showFunctions() {
 }
 
 function makeRow(row, whole, isSelected) {
-  const { view } = state;
+  const { view, sortBy } = state;
   const name = frameName(view, row.frame);
   const { binary } = placeOf(row.frame);
-  const share = (value) => {
-    const cell = make("td", { className: "share", title: amount(value) }, percent(value, whole));
-    cell.style.setProperty("--part", String(whole ? (100 * value) / whole : 0));
-    cell.style.setProperty("--dot", graph.palette.legend[frameCategory(view, row.frame)]);
-    return cell;
-  };
+  const share = (value) => make("td", { className: "share", title: amount(value) }, percent(value, whole));
   const file = binary.slice(binary.lastIndexOf("/") + 1);
-  const line = make("tr", {}, share(row.self), share(row.total), make("td", { title: `${name}\n${binary}` }, make("button", {}, name), make("small", {}, file)));
+  const about = make("td", { title: `${name}\n${binary}` }, make("button", {}, name), make("small", {}, file || "\u00a0"));
+  const line = make("tr", {}, share(row.self), share(row.total), about);
+  line.style.setProperty("--part", `${whole ? (100 * row[sortBy]) / whole : 0}%`);
+  line.style.setProperty("--bar", graph.palette.bars[frameCategory(view, row.frame)]);
   line.setAttribute("aria-selected", String(Boolean(isSelected)));
   line.addEventListener("click", () => setSearch(isSelected ? "" : `"${name}"`, false));
   return line;

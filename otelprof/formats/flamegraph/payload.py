@@ -178,9 +178,10 @@ class _Stacks:
         self._frames = frames
         self._index: dict[tuple[int, ...], int] = {}
         # Keyed by identity, since hashing a frame or a stack visits all of it; what has its id here is kept alive.
-        self._displayed: dict[int, tuple[int, ...]] = {}
+        self._displayed: dict[int, int] = {}
         self._known: dict[int, int] = {}
         self._alive: list[Frame | Stack] = []
+        self._inlined: list[tuple[int, ...]] = []
 
     def add(self, stack: Stack) -> int:
         known = self._known.get(id(stack))
@@ -191,15 +192,27 @@ class _Stacks:
         return known
 
     def _display(self, stack: Stack) -> tuple[int, ...]:
+        """Give the displayed frames of a stack, root first."""
         displayed = self._displayed
         try:
-            return tuple(chain.from_iterable(map(displayed.__getitem__, map(id, reversed(stack)))))
+            path = tuple(map(displayed.__getitem__, map(id, reversed(stack))))
         except KeyError:
             for frame in stack:
                 if id(frame) not in displayed:
-                    displayed[id(frame)] = self._frames.add(frame)
+                    displayed[id(frame)] = self._display_frame(frame)
                     self._alive.append(frame)
-        return self._display(stack)
+            return self._display(stack)
+        if min(path, default=0) >= 0:
+            return path
+        return tuple(chain.from_iterable(self._inlined[~step] if step < 0 else (step,) for step in path))
+
+    def _display_frame(self, frame: Frame) -> int:
+        """Give the displayed frame of a location; where it is several, the complement of their place in a list."""
+        frames = self._frames.add(frame)
+        if len(frames) == 1:
+            return frames[0]
+        self._inlined.append(frames)
+        return ~(len(self._inlined) - 1)
 
     def columns(self) -> tuple[dict[str, list[int]], list[int]]:
         """Give the columns in sorted order, and the place of each stack in them."""

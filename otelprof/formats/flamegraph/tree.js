@@ -98,7 +98,7 @@ function makeView(profile, options) {
 }
 
 function groupThreads(profile, grouping) {
-  const groups = [profile.title || profile.host || "all"];
+  const groups = ["all"];
   const groupPaths = [];
   const frames = new Map();
   const indexes = new Map();
@@ -219,9 +219,12 @@ function findChildren(view, node) {
   }
   return children.sort((one, other) => {
     const heavier = view.total[other] - view.total[one];
-    if (heavier) return heavier;
-    return frameName(view, view.frame[one]) < frameName(view, view.frame[other]) ? -1 : 1;
+    return heavier || compareNames(view, view.frame[one], view.frame[other]);
   });
+}
+
+function compareNames(view, one, other) {
+  return frameName(view, one) < frameName(view, other) ? -1 : 1;
 }
 
 function frameName(view, frame) {
