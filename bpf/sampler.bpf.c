@@ -174,7 +174,6 @@ struct walk {
 	__u32 count;
 	__u8 process_known;
 	__u8 has_raw;
-	__u8 unknown_address;
 	__u8 outcome;
 };
 
@@ -242,11 +241,9 @@ static __always_inline bool add_frame(struct walk *walk)
 	if (walk->process_known) {
 		/* The call instruction is in front of the return address. */
 		row = find_row(walk, address - is_return);
-		if (!row) {
-			walk->unknown_address = 1;
-			if (is_return)
-				return false;
-		} else if (row->binary) {
+		if (!row && is_return)
+			return false;
+		if (row && row->binary) {
 			kind = OP_FRAME_NATIVE;
 			detail = row->binary;
 			address -= row->bias;

@@ -14,7 +14,7 @@ class StackTable:
     the old one's definitions for as long as the new one lasts, for samples that are still on their way.
     """
 
-    def __init__(self, next_epoch: Callable[[], None], *, max_stacks: int = 32768) -> None:
+    def __init__(self, next_epoch: Callable[[], None], *, max_stacks: int = 8192) -> None:
         """``next_epoch`` makes the sampler define every stack once more."""
         self._next_epoch = next_epoch
         self._max_stacks = max_stacks

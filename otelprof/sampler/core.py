@@ -22,7 +22,6 @@ from otelprof.sampler.records import (
     Record,
     SpaceId,
     StackDefinition,
-    kernel_words,
 )
 from otelprof.sampler.ring import Ring, SampleGroups, SampleRing
 from otelprof.sampler.sampler import Counters, SamplerConfig
@@ -67,17 +66,18 @@ def parse_record(record: memoryview) -> Record:
 
 def _kernel_stack(body: memoryview) -> StackDefinition:
     (stack_id,) = abi.KERNEL_STACK.unpack_from(body)
-    addresses = body[abi.KERNEL_STACK.size :].cast("Q")
-    frames = tuple(kernel_words(address, is_return_address=bool(i)) for i, address in enumerate(addresses))
-    return StackDefinition(stack_id, 0, 0, frames)
+    data = bytes(body[abi.KERNEL_STACK.size :])
+    if len(data) % 8:
+        raise BadRecord(f"a kernel stack of {len(data)} bytes holds no whole addresses")
+    return StackDefinition(stack_id, 0, 0, data, is_kernel=True)
 
 
 def _user_stack(body: memoryview) -> StackDefinition:
     stack_id, space, pid, count = abi.USER_STACK.unpack_from(body)
-    frames = tuple(abi.USER_STACK_FRAME.iter_unpack(body[abi.USER_STACK.size :]))
-    if len(frames) != count:
-        raise BadRecord(f"a stack of {count} frames came with {len(frames)}")
-    return StackDefinition(stack_id, space, pid, frames)
+    data = bytes(body[abi.USER_STACK.size :])
+    if len(data) != count * abi.USER_STACK_FRAME.size:
+        raise BadRecord(f"a stack of {count} frames came with {len(data)} bytes")
+    return StackDefinition(stack_id, space, pid, data)
 
 
 def _build_ids(body: memoryview) -> BuildIds:

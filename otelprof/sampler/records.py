@@ -1,5 +1,7 @@
 """What the sampler yields besides samples: stack definitions and notices."""
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -17,7 +19,6 @@ __all__ = (
     "StackDefinition",
     "StackId",
     "decode_frame",
-    "kernel_words",
 )
 
 StackId: TypeAlias = int
@@ -25,6 +26,9 @@ StackId: TypeAlias = int
 
 SpaceId: TypeAlias = int
 """64-bit id of one address space: process, start time, exec count and mm together; 0 = none."""
+
+_FRAME = struct.Struct("=QQ")
+_ADDRESS = struct.Struct("=Q")
 
 FrameWords: TypeAlias = tuple[int, int]
 """A frame as the kernel side wrote it: kind, flags and detail in one word, and the address."""
@@ -73,19 +77,27 @@ def decode_frame(words: FrameWords) -> RawFrame:
     return RawFrame(FrameKind(meta & 0xFF), address, meta >> 32, bool(meta >> 8 & 1))
 
 
-def kernel_words(address: int, *, is_return_address: bool) -> FrameWords:
-    """The words of a kernel frame, which crosses as a bare address."""
-    return (FrameKind.KERNEL | is_return_address << 8, address)
-
-
 @dataclass(frozen=True, slots=True)
 class StackDefinition:
-    """The frames of a stack id, leaf first; ``pid`` is the process first seen with it, 0 for kernel stacks."""
+    """The frames of a stack id; ``pid`` is the process first seen with it, 0 for kernel stacks.
+
+    ``data`` holds the frames as they were written, 16 bytes each (8 in a kernel stack, bare addresses): there
+    are many definitions and few are looked at twice.
+    """
 
     stack_id: StackId
     space: SpaceId
     pid: int
-    frames: tuple[FrameWords, ...]
+    data: bytes
+    is_kernel: bool = False
+
+    def frames(self) -> Iterator[FrameWords]:
+        """The words of each frame, leaf first."""
+        if not self.is_kernel:
+            yield from _FRAME.iter_unpack(self.data)
+            return
+        for index, (address,) in enumerate(_ADDRESS.iter_unpack(self.data)):
+            yield FrameKind.KERNEL | bool(index) << 8, address
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,5 +91,8 @@ class Sampler(Protocol):
     def expected_ticks(self) -> int:
         """Ticks that the clocks should have caused; more than ``ticks`` when the kernel skipped some."""
 
+    def stop(self) -> None:
+        """Stop the clocks; what was written can still be drained."""
+
     def close(self) -> None:
-        """Stop sampling; what was written can no longer be drained."""
+        """Release everything; what was written can no longer be drained."""

@@ -143,8 +143,8 @@ def test_an_unknown_process_is_sampled_noticed_and_explained_by_build_ids(tmp_pa
     assert notice.executable_inode == program.stat().st_ino
     assert notice.start_ns // 10_000_000 == start_ticks
     assert stack.space == notice.space
-    assert {decode_frame(words).kind for words in stack.frames} == {FrameKind.RAW}
-    assert len(stack.frames) >= 8
+    assert {decode_frame(words).kind for words in stack.frames()} == {FrameKind.RAW}
+    assert len(list(stack.frames())) >= 8
     explained = [record for record in session.records if getattr(record, "stack_id", 0) == stack.stack_id]
     assert len(explained) == 2
 
@@ -170,7 +170,7 @@ def test_a_described_process_has_frames_of_its_file_and_one_stack_across_process
 
     shared = known[0] & known[1]
     assert shared
-    frames = [decode_frame(words) for words in stacks[shared.pop()].frames]
+    frames = [decode_frame(words) for words in stacks[shared.pop()].frames()]
     native = [frame for frame in frames if frame.kind is FrameKind.NATIVE]
     own = [frame.address for frame in native if frame.detail == 7]
     assert len(own) >= 5
@@ -229,7 +229,7 @@ def test_two_programs_at_equal_addresses_are_never_one_stack(tmp_path: Path) -> 
         definitions = session.definitions()
         subprocess.run(["pkill", "-9", "-P", str(parent.pid)], check=False)
 
-    leaves = [{definitions[stack].frames[0] for stack in stacks} for stacks in (first, other)]
+    leaves = [{next(definitions[stack].frames()) for stack in stacks} for stacks in (first, other)]
     assert leaves[0] & leaves[1], "the programs do run at equal addresses"
     assert not first.keys() & other.keys()
 
@@ -294,10 +294,13 @@ def test_a_deep_recursion_is_walked_to_its_limit_and_says_so(tmp_path: Path) -> 
         stacks = session.definitions()
         counters = session.sampler.counters()
 
-    depth = max(len(stacks[identity.user_stack].frames) for identity, _ in session.of(deep.pid))
+    depth = max(len(list(stacks[identity.user_stack].frames())) for identity, _ in session.of(deep.pid))
     assert 900 < depth < 910
     assert counters.outcomes[Outcome.TOO_DEEP] > 0
-    assert max(len(stacks[identity.user_stack].frames) for identity, _ in session.of(deeper.pid)) == abi.MAX_USER_FRAMES
+    assert (
+        max(len(list(stacks[identity.user_stack].frames())) for identity, _ in session.of(deeper.pid))
+        == abi.MAX_USER_FRAMES
+    )
 
 
 def test_a_time_budget_cuts_a_walk(tmp_path: Path) -> None:
@@ -308,7 +311,7 @@ def test_a_time_budget_cuts_a_walk(tmp_path: Path) -> None:
 
     cut = [identity for identity, _ in session.of(busy.pid) if identity.outcome == Outcome.TIME_BUDGET]
     assert cut
-    assert all(len(stacks[identity.user_stack].frames) < 20 for identity in cut)
+    assert all(len(list(stacks[identity.user_stack].frames())) < 20 for identity in cut)
 
 
 def test_a_notice_wakes_the_reader(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ def test_a_user_stack_keeps_kind_binary_and_return_flag_of_each_frame() -> None:
 
     parsed = parse_record(record(abi.RecordKind.USER_STACK, body))
 
-    assert parsed == StackDefinition(42, 9, 77, (leaf, caller))
+    assert isinstance(parsed, StackDefinition)
+    assert parsed == StackDefinition(42, 9, 77, struct.pack("=4Q", *leaf, *caller))
+    assert list(parsed.frames()) == [leaf, caller]
     assert decode_frame(leaf) == RawFrame(FrameKind.NATIVE, 0x1000, 7, is_return_address=False)
     assert decode_frame(caller) == RawFrame(FrameKind.RAW, 0x7F00, 0, is_return_address=True)
 
@@ -38,7 +40,7 @@ def test_a_kernel_stack_has_an_exact_leaf_and_return_addresses_above() -> None:
     parsed = parse_record(record(abi.RecordKind.KERNEL_STACK, struct.pack("=3Q", 5, 100, 200)))
 
     assert isinstance(parsed, StackDefinition)
-    assert [decode_frame(frame) for frame in parsed.frames] == [
+    assert [decode_frame(frame) for frame in parsed.frames()] == [
         RawFrame(FrameKind.KERNEL, 100, 0, is_return_address=False),
         RawFrame(FrameKind.KERNEL, 200, 0, is_return_address=True),
     ]
@@ -70,7 +72,7 @@ def test_a_notice_carries_what_identifies_a_program() -> None:
 
 
 def test_a_stack_with_a_wrong_frame_count_is_refused() -> None:
-    with pytest.raises(BadRecord, match="2 frames came with 1"):
+    with pytest.raises(BadRecord, match="2 frames came with 16 bytes"):
         parse_record(record(abi.RecordKind.USER_STACK, struct.pack("=QQII2Q", 1, 1, 1, 2, 1, 1)))
 
 
