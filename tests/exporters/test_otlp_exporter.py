@@ -249,24 +249,26 @@ def test_a_batch_above_the_cap_is_split() -> None:
 
 
 def test_requests_are_halved_until_the_receiver_takes_them(caplog: pytest.LogCaptureFixture) -> None:
-    window = batch(processes=4, samples=1500)
+    window = batch(processes=4, samples=150, name_bytes=1000)
     max_bytes = len(window.payload) // 2 - 20_000
     with running_receiver(max_bytes=max_bytes) as receiver:
         exporter = exporter_to(receiver)
-        assert exporter.export(window) == ExportResult(exported=6000)
+        assert exporter.export(window) == ExportResult(exported=600)
         first = len(receiver.payloads)
         assert functions_in(receiver.payloads) == functions_in([window.payload])
         assert caplog.records[0].getMessage().startswith("the receiver takes smaller requests only")
         caplog.clear()
 
-        assert exporter.export(batch(sequence=1, processes=4, samples=1500)) == ExportResult(exported=6000)
+        assert exporter.export(batch(sequence=1, processes=4, samples=150, name_bytes=1000)) == ExportResult(
+            exported=600
+        )
         exporter.close()
     assert len(receiver.payloads) == 2 * first
     assert caplog.records == []
 
 
 def test_a_receiver_that_takes_nothing_does_not_get_a_flood() -> None:
-    window = batch(processes=4, samples=1500)
+    window = batch(processes=4, samples=150, name_bytes=1000)
     calls = []
 
     def too_large(context: grpc.ServicerContext) -> bytes:
