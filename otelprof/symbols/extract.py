@@ -185,4 +185,11 @@ def _without_version(name: bytes) -> tuple[bytes, bytes]:
 def _clean(names: list[bytes]) -> list[bytes]:
     if b"".join(names).isascii() and max(map(len, names), default=0) <= MAX_NAME_BYTES:
         return names
-    return [name[:MAX_NAME_BYTES].decode("utf-8", "ignore").encode() for name in names]
+    return [_cut(name) for name in names]
+
+
+def _cut(name: bytes) -> bytes:
+    if not name:
+        return b""
+    # A function must keep a name, so one without a valid character gets a question mark.
+    return name[:MAX_NAME_BYTES].decode("utf-8", "ignore").encode() or b"?"

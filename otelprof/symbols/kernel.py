@@ -35,8 +35,8 @@ LAST_REFRESH_S: Final = 3600.0
 """Reading kallsyms takes the kernel about 0.1 s, so it is read again at most this often; the pause doubles
 from the first to the last while reading finds no new module."""
 
-_PROBE_BYTES: Final = 65536
-"""Addresses of per-CPU variables, which begin at zero, may fill the first 10 KiB of kallsyms."""
+_PROBE_BYTES: Final = 4096
+"""Enough to see an address that is not zero: only some per-CPU variables, which come first, truly are at zero."""
 
 _MAX_MODULES_BYTES: Final = 4 << 20
 _MAX_NOTES_BYTES: Final = 65536
@@ -85,21 +85,34 @@ class KernelSymbols:
         self._kallsyms = _open(roots.proc / "kallsyms")
         self._table: KernelTable | None = None
         self._key: FileKey | None = None
-        self._is_of_this_run = False
+        self._is_asked = False
+        self._is_current = False
         self._pause_s = FIRST_REFRESH_S
         self._next_refresh = 0.0
         self._mappings: dict[str, Mapping | None] = {}
-        self.state = KernelState.PENDING
-        self.message = ""
+        self._state = KernelState.PENDING
+        self._message = ""
         self._read_modules()
-        self._request(FileKey.synthetic(*self._facts()))
+        self._want(FileKey.synthetic(*self._facts()))
 
     def close(self) -> None:
         """Let go of /proc/kallsyms and of the artifact."""
         if self._kallsyms is not None:
             os.close(self._kallsyms)
             self._kallsyms = None
-        self._table = None
+        self._table = self._key = None
+
+    @property
+    def state(self) -> KernelState:
+        """Whether kernel frames can be named; the frames are given even where they cannot."""
+        self._collect()
+        return self._state
+
+    @property
+    def message(self) -> str:
+        """What keeps frames from being named, one sentence with the fix; "" if nothing does."""
+        self._collect()
+        return self._message
 
     def find(self, address: int) -> KernelSymbol | None:
         """Return the function at ``address``, None when it has no known name (see ``state``)."""
@@ -109,14 +122,14 @@ class KernelSymbols:
         found = self._table.symbols.find(address)
         if found is None or found.system_name in _PASSING_MODULES:
             self._refresh()
-            if found is None or not self._is_of_this_run:
+            if found is None or not self._is_current:
                 return None
         return KernelSymbol(found.name, found.system_name or KERNEL_NAME, found.start)
 
     def frame(self, address: int) -> Frame | None:
         """Return the frame for ``address``, named as far as possible; None while the names are still being read."""
         symbol = self.find(address)
-        if self.state is KernelState.PENDING:
+        if self._state is KernelState.PENDING:
             return None
         lines = (Line(Function(symbol.name)),) if symbol else ()
         name, start = self._place(address)
@@ -164,51 +177,49 @@ class KernelSymbols:
         self._modules = sorted((module for module in modules if module), key=lambda module: module.start)
         self._mappings.clear()
 
-    def _request(self, key: FileKey) -> None:
+    def _want(self, key: FileKey) -> None:
+        """Go for the artifact of this key from now on."""
         self._key = key
-        if self._store.get(KALLSYMS, (key,)) is None and self._store.state(KALLSYMS, (key,)) is not State.FAILED:
-            problem = self._problem()
-            if problem:
-                self.state, self.message = problem
-                self._key = None
-                return
-            assert self._kallsyms is not None
-            self._store.request(KALLSYMS, (key,), [os.dup(self._kallsyms)], label="/proc/kallsyms")
-            self._is_of_this_run = True
-
-    def _problem(self) -> tuple[KernelState, str] | None:
-        """Return why kallsyms need not be read at all."""
-        if self._kallsyms is None:
-            return KernelState.UNAVAILABLE, "kernel functions have no names: /proc/kallsyms cannot be opened"
-        try:
-            start = os.pread(self._kallsyms, _PROBE_BYTES, 0)
-        except OSError:
-            start = b""
-        if any(line.split(maxsplit=1)[0].strip(b"0") for line in start.splitlines() if line.strip()):
-            return None
-        return (
-            KernelState.HIDDEN,
-            "kernel functions have no names: give otelprof CAP_SYSLOG or set kernel.kptr_restrict to 0 or 1",
-        )
+        self._is_asked = False
+        self._collect()
 
     def _collect(self) -> None:
-        """Take over the artifact that was asked for last, once it is there."""
+        """Take over the artifact that is wanted, if it is there; ask for it, if nobody did."""
         if self._key is None:
             return
         data = self._store.get(KALLSYMS, (self._key,))
         if data is not None:
             self._table = KernelTable(data)
+            self._is_current = self._is_asked
             self._mappings.clear()
-            self.state, self.message = KernelState.READY, ""
             self._key = None
-        elif self._store.state(KALLSYMS, (self._key,)) is State.FAILED:
-            self._key = None
-            if self._table is None:
-                self.state = KernelState.UNAVAILABLE
-                self.message = "kernel functions have no names: /proc/kallsyms could not be parsed"
+            self._state, self._message = KernelState.READY, ""
+            return
+        state = self._store.state(KALLSYMS, (self._key,))
+        if state is State.FAILED:
+            self._give_up(KernelState.UNAVAILABLE, "kernel functions have no names: /proc/kallsyms cannot be parsed")
+        elif state is State.UNKNOWN:
+            self._ask(self._key)
+
+    def _ask(self, key: FileKey) -> None:
+        if self._kallsyms is None:
+            self._give_up(KernelState.UNAVAILABLE, "kernel functions have no names: /proc/kallsyms cannot be opened")
+        elif not _shows_addresses(self._kallsyms):
+            self._give_up(
+                KernelState.HIDDEN,
+                "kernel functions have no names: give otelprof CAP_SYSLOG or set kernel.kptr_restrict to 0 or 1",
+            )
+        else:
+            self._store.request(KALLSYMS, (key,), [os.dup(self._kallsyms)], label="/proc/kallsyms")
+            self._is_asked = True
+
+    def _give_up(self, state: KernelState, message: str) -> None:
+        self._key = None
+        if self._table is None:
+            self._state, self._message = state, message
 
     def _refresh(self) -> None:
-        """Ask for a new artifact, as an address is in code that was loaded later; not too often."""
+        """Want a new artifact, as an address is in code that was loaded later; not too often."""
         now = self._clock()
         if self._key is not None or now < self._next_refresh:
             return
@@ -217,7 +228,7 @@ class KernelSymbols:
         self._pause_s = FIRST_REFRESH_S if self._modules != before else min(self._pause_s * 2, LAST_REFRESH_S)
         self._next_refresh = now + self._pause_s
         # The code that comes and goes is in no fact, so the artifact is good for this moment alone.
-        self._request(FileKey.synthetic(*self._facts(), str(time.time_ns()).encode()))
+        self._want(FileKey.synthetic(*self._facts(), str(time.time_ns()).encode()))
 
 
 def kernel_htlhash(build_id: str) -> str:
@@ -239,6 +250,15 @@ def _module(line: bytes) -> _Module | None:
         if start > 0 and size > 0 and start + size <= 1 << 64 and "/" not in name and name not in (".", ".."):
             return _Module(name, start, start + size)
     return None
+
+
+def _shows_addresses(kallsyms: int) -> bool:
+    try:
+        start = os.pread(kallsyms, _PROBE_BYTES, 0)
+    except OSError:
+        return False
+    # The last line may be cut in its address.
+    return any(line.split(b" ", 1)[0].strip(b"0") for line in start.splitlines()[:-1] or [start])
 
 
 def _build_id(path: Path) -> str:

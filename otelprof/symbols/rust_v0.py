@@ -4,6 +4,8 @@ Hostile names are bounded three ways: nesting, steps and length of the output. C
 instantiating crate are left out, as in the compact form that Rust's own tools print.
 """
 
+import re
+import string
 from collections.abc import Callable
 from typing import Final
 
@@ -20,7 +22,10 @@ MAX_BOUND_LIFETIMES: Final = 64
 MAX_PUNYCODE_CHARS: Final = 512
 """Decoding punycode takes quadratic time."""
 
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_END: Final = "\0"
+_NUMBER: Final = re.compile("([0-9a-zA-Z]{0,11})_")
+_IDENTIFIER: Final = re.compile("(u?)(0|[1-9][0-9]{0,5})_?")
+_DIGITS: Final = {digit: value for value, digit in enumerate(string.digits + string.ascii_letters)}
 _BASIC_TYPES: Final = {
     "a": "i8", "b": "bool", "c": "char", "d": "f64", "e": "str", "f": "f32", "h": "u8", "i": "isize",
     "j": "usize", "l": "i32", "m": "u32", "n": "i128", "o": "u128", "p": "_", "s": "i16", "t": "u16",
@@ -49,54 +54,50 @@ class _Reader:
     """The lexical part: characters, numbers and identifiers of a name without its prefix."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        # The end mark is in no grammar rule, so nothing has to ask whether there is more.
+        self._text = text + _END
         self._at = 0
 
-    def _peek(self) -> str:
-        return self._text[self._at : self._at + 1]
-
     def _next(self) -> str:
-        char = self._peek()
-        if not char:
+        char = self._text[self._at]
+        if char == _END:
             raise _Malformed("unexpected end")
         self._at += 1
         return char
 
     def _eat(self, char: str) -> bool:
-        if self._peek() != char:
+        if self._text[self._at] != char:
             return False
         self._at += 1
         return True
 
     def _base62(self) -> int:
         """Read a number that ends with "_": "_" is 0, "0_" is 1."""
-        begin = self._at
+        match = _NUMBER.match(self._text, self._at)
+        if match is None:
+            raise _Malformed("bad number")
+        self._at = match.end()
+        digits = match[1]
         value = 0
-        while (char := self._next()) != "_":
-            digit = _DIGITS.find(char)
-            if digit < 0 or value >> 64:
-                raise _Malformed("bad number")
-            value = value * 62 + digit
-        return value + 1 if self._at > begin + 1 else 0
+        for digit in digits:
+            value = value * 62 + _DIGITS[digit]
+        return value + 1 if digits else 0
 
     def _optional_base62(self, tag: str) -> int:
         """Read ``tag`` and a number, which counts one more, or nothing, which is 0."""
         return self._base62() + 1 if self._eat(tag) else 0
 
     def _identifier(self) -> str:
-        is_punycode = self._eat("u")
-        begin = self._at
-        while self._peek().isdigit() and self._text[begin] != "0":
-            self._at += 1
-        if not 0 < self._at - begin <= 6 and not self._eat("0"):
-            raise _Malformed("bad length")
-        length = int(self._text[begin : self._at])
-        self._eat("_")
-        identifier = self._text[self._at : self._at + length]
-        if len(identifier) != length:
+        match = _IDENTIFIER.match(self._text, self._at)
+        if match is None:
+            raise _Malformed("bad identifier")
+        begin = match.end()
+        self._at = begin + int(match[2])
+        # The end mark is no part of an identifier.
+        if self._at >= len(self._text):
             raise _Malformed("identifier too long")
-        self._at += length
-        return _from_punycode(identifier) if is_punycode else identifier
+        identifier = self._text[begin : self._at]
+        return _from_punycode(identifier) if match[1] else identifier
 
     def _hex(self) -> str:
         """Read hexadecimal digits up to "_"."""
@@ -136,9 +137,9 @@ class _Decoder(_Reader):
 
     def symbol(self) -> str:
         self._path(in_value=True)
-        if self._peek():
+        if self._text[self._at] != _END:
             self._silently(self._type_path)
-        if self._peek():
+        if self._text[self._at] != _END:
             raise _Malformed("trailing characters")
         return "".join(self._output)
 
@@ -367,7 +368,7 @@ class _Decoder(_Reader):
         if index == 0:
             self._print("'_")
         elif 0 <= depth < 26:
-            self._print(f"'{_DIGITS[10 + depth]}")
+            self._print(f"'{string.ascii_lowercase[depth]}")
         elif depth >= 26:
             self._print(f"'_{depth}")
         elif not self._muted:
@@ -380,8 +381,8 @@ class _Decoder(_Reader):
 
     def _type_constant(self) -> None:
         """Print a constant among generic arguments: in braces unless it is a plain literal."""
-        needs_braces = self._peek() in "QAVe" or (
-            self._peek() == "R" and self._text[self._at + 1 : self._at + 2] != "e"
+        needs_braces = self._text.startswith(("Q", "A", "V", "e"), self._at) or (
+            self._text.startswith("R", self._at) and not self._text.startswith("Re", self._at)
         )
         self._print("{" if needs_braces else "")
         if self._eat("B"):
