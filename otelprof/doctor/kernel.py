@@ -29,7 +29,7 @@ def kernel_findings(machine: Machine) -> Iterator[Finding]:
 
 def _btf(machine: Machine) -> Finding:
     why = "the sampler is fitted to the kernel's own types when it is loaded"
-    live = machine.roots.sys / "kernel/btf/vmlinux"
+    live = machine.own_root / "sys/kernel/btf/vmlinux"
     if live.exists():
         return Finding(_TOPIC, "BTF", Status.OK, str(live), why, required=True)
     elsewhere = [path for path in _btf_files(machine) if path.exists()]
@@ -47,7 +47,7 @@ def _btf(machine: Machine) -> Finding:
 
 def _btf_files(machine: Machine) -> tuple[Path, ...]:
     """List where distributions keep a kernel image with types; libbpf looks in the same places."""
-    root, release = machine.roots.root, machine.release
+    root, release = machine.own_root, machine.release
     return (
         root / f"boot/vmlinux-{release}",
         root / f"lib/modules/{release}/vmlinux-{release}",
@@ -91,7 +91,7 @@ def _kernel_addresses(machine: Machine) -> Finding:
         Status.DEGRADED,
         f"hidden (kernel.kptr_restrict is {restrict or 'unknown'})",
         why,
-        "sysctl kernel.kptr_restrict=1" if restrict == "2" else "run as root or with CAP_SYSLOG",
+        "run as root or with CAP_SYSLOG" if restrict in {"0", "1"} else "sysctl kernel.kptr_restrict=1",
     )
 
 

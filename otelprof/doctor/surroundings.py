@@ -62,4 +62,6 @@ def _cgroups(machine: Machine) -> Finding:
         return Finding(_TOPIC, "cgroups", Status.DEGRADED, "versions 1 and 2 side by side", why, fix)
     if mount.is_dir() and any(mount.iterdir()):
         return Finding(_TOPIC, "cgroups", Status.DEGRADED, "version 1", why, fix)
-    return Finding(_TOPIC, "cgroups", Status.DEGRADED, "not mounted", why, f"mount the host's {mount}")
+    return Finding(
+        _TOPIC, "cgroups", Status.DEGRADED, "not mounted", why, f"mount the host's /sys/fs/cgroup on {mount}"
+    )
