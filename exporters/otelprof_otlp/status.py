@@ -36,7 +36,7 @@ _TOO_LARGE = "larger than max"
 _ADVICE: Sequence[tuple[grpc.StatusCode, str, str]] = (
     (
         grpc.StatusCode.UNIMPLEMENTED,
-        "",
+        "unknown service|unknown method|method not found",
         "start the Collector with --feature-gates=service.profilesSupport and put its otlp receiver into a "
         "profiles pipeline",
     ),
@@ -62,6 +62,7 @@ _ADVICE: Sequence[tuple[grpc.StatusCode, str, str]] = (
         "wrong_version_number|handshake",
         "use http:// where the Collector has no TLS, and check the certificates where it has",
     ),
+    (grpc.StatusCode.UNAVAILABLE, "failed to connect", "is a Collector listening there?"),
 )
 """Code, pattern in the receiver's words, and what to do about it; the first that fits."""
 
@@ -93,7 +94,7 @@ def refusal(error: grpc.RpcError, target: str) -> OtlpExportError:
     """
     code, details = error.code(), error.details() or ""
     retryable = code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and not is_too_large(error))
-    sentence = f"the OTLP receiver at {target} answered {code.name}: {details[:500]}"
+    sentence = f"sending to the OTLP receiver at {target} failed with {code.name}: {details[:500]}"
     fitting = (text for known, words, text in _ADVICE if code is known and re.search(words, details, re.IGNORECASE))
     advice = next(fitting, "")
     return OtlpExportError(
