@@ -1,5 +1,6 @@
 """Recordings that the tests of the flame graph page show, and the page's small vocabulary for tests."""
 
+import base64
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesData
 
 from otelprof.formats.flamegraph import write_page
+from otelprof.formats.flamegraph.payload import make_payload
+from otelprof.formats.selection import read_displayed
 from otelprof.model.builder import ProfilesBuilder
 from otelprof.model.reader import ReadSample
 from otelprof.model.stack import CPU_SAMPLES, Attributes, Frame, Function, Line, Mapping, Resource, Stack
@@ -119,12 +122,18 @@ class FlameGraph:
           wait();
         })""")
 
+    def update(self, *messages: ProfilesData) -> None:
+        """Hand newer data to the open page."""
+        data = base64.b64encode(make_payload(read_displayed(messages)).encode()).decode()
+        self.page.evaluate(f"render(Uint8Array.from(atob({data!r}), (byte) => byte.charCodeAt(0)).buffer)")
+        self.settle()
+
     def settle(self) -> None:
         """Wait until the zoom has ended and the table of functions follows."""
         self.page.evaluate("""new Promise((done) => {
           const wait = () => {
             const { left, right } = sectionOf(state.view, state.zoomed);
-            if (graph.section.left === left && graph.section.right === right) {
+            if (elements.graph.hidden || (graph.section.left === left && graph.section.right === right)) {
               requestAnimationFrame(() => setTimeout(() => setTimeout(done)));
             } else requestAnimationFrame(wait);
           };

@@ -559,14 +559,25 @@ def test_hostile_names_are_inert(graph: FlameGraph) -> None:
 
 @pytest.mark.chromium
 def test_newer_data_keeps_zoom_and_search(graph: FlameGraph) -> None:
-    payload = "inlinePayload().then((payload) => render(payload))"
     graph.zoom("query")
     graph.search("sys_")
-    graph.page.evaluate(payload)
-    graph.settle()
+    graph.update(shop(), shop())
 
-    assert graph.crumbs()[-1] == "query"
+    assert graph.crumbs() == ["all", "shop", "main", "handle", "query"]
     assert graph.text("matched") == "74.0 %, 100 % of zoom"
+    assert graph.text("details").startswith("query /usr/lib/libpq.so.5 100 samples")
+    assert "200 samples" in graph.text("facts")
+
+
+@pytest.mark.chromium
+def test_zoom_stays_as_deep_as_newer_data_goes(graph: FlameGraph) -> None:
+    graph.zoom("query")
+    graph.update(recording((resource(10, "shop"), (frame("main"),), (), 3)))
+    assert graph.crumbs() == ["all", "shop", "main"]
+    graph.update()
+    assert "No samples" in graph.text("notice")
+    graph.update(shop())
+    assert graph.rows()[1] == ["shop", "nginx"]
 
 
 @pytest.mark.chromium

@@ -181,6 +181,7 @@ class Graph {
     this.lastPaintMilliseconds = 0;
     this.animation = 0;
     this.paintRequest = 0;
+    this.resize();
     new ResizeObserver(() => this.resize()).observe(this.scroller);
     this.scroller.addEventListener("scroll", () => this.requestPaint());
     this.canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.hover(event));

@@ -1,5 +1,5 @@
 /* The page: what is shown of a profile, and the controls that change it. Text from the profile gets into the document
- * as text nodes only. render(payload) may be called again with newer data: zoom and search stay. */
+ * as text nodes and attributes only. render(buffer) may be called again with newer data: zoom and search stay. */
 
 const TABLE_ROWS = 300;
 
@@ -20,7 +20,10 @@ const state = {
   matches: null, // of frames
   sortBy: "self",
   isDark: null, // null = as the system says
+  palette: null,
 };
+
+let tableRequest = 0;
 
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -79,7 +82,7 @@ function make(tag, properties = {}, ...children) {
 
 function makeDot(category) {
   const dot = make("i", { className: "dot" });
-  dot.style.setProperty("--dot", graph.palette.strong[category]);
+  dot.style.setProperty("--dot", state.palette.strong[category]);
   return dot;
 }
 
@@ -100,12 +103,12 @@ function placeOf(frame) {
 
 /* ---- Showing ---- */
 
-function render(payload) {
+function render(buffer) {
   const zoomedKeys = state.view ? pathKeys(state.view, state.zoomed) : [];
-  state.profile = decodeProfile(payload);
-  applyTheme();
+  state.profile = decodeProfile(buffer);
   rebuild(zoomedKeys);
   showHeader();
+  showLegend();
 }
 
 /* Merges the profile anew, and zooms on the node that has these keys. */
@@ -132,21 +135,26 @@ function updateMatches() {
   elements.search.parentElement.classList.toggle("wrong", error !== "");
   elements.search.setAttribute("aria-invalid", String(error !== ""));
   elements.matched.textContent = error;
+  elements.matched.title = "";
 }
 
 function refresh() {
-  const { profile, view, matches, zoomed, rootAtBottom } = state;
+  const { view, matches, zoomed, rootAtBottom, palette } = state;
   const isEmpty = view.total[0] === 0;
-  elements.notice.hidden = !isEmpty;
-  elements.graph.hidden = isEmpty;
-  elements.notice.textContent = "No samples were taken: nothing ran that was looked at.";
-  if (isEmpty) return;
-  graph.show({ view, matches, zoomed, rootAtBottom, palette: graph.palette });
+  showNotice(isEmpty ? "No samples were taken: nothing ran that was looked at." : "");
+  if (!isEmpty) graph.show({ view, matches, zoomed, rootAtBottom, palette });
   showCrumbs();
   showMatched();
   showDetails();
-  showLegend(profile);
-  requestAnimationFrame(() => setTimeout(showFunctions)); // the graph comes first
+  cancelAnimationFrame(tableRequest);
+  tableRequest = requestAnimationFrame(() => setTimeout(showFunctions)); // the graph comes first
+}
+
+/* Says in the place of the graph why there is none; "" when there is one. */
+function showNotice(text) {
+  elements.notice.textContent = text;
+  elements.notice.hidden = text === "";
+  elements.graph.hidden = text !== "";
 }
 
 function showHeader() {
@@ -173,7 +181,8 @@ function timeRange(start, end) {
   return `${text} (${duration((end - start) / 1000)})`;
 }
 
-function showLegend(profile) {
+function showLegend() {
+  const { profile } = state;
   const totals = categoryTotals(profile);
   const buttons = CATEGORIES.flatMap((name, category) => {
     if (!profile.frame.category.includes(category)) return [];
@@ -182,8 +191,8 @@ function showLegend(profile) {
     button.setAttribute("aria-pressed", String(!state.hidden.has(name)));
     button.addEventListener("click", () => {
       if (!state.hidden.delete(name)) state.hidden.add(name);
+      button.setAttribute("aria-pressed", String(!state.hidden.has(name)));
       rebuild(pathKeys(state.view, state.zoomed));
-      elements.legend.children[buttons.indexOf(button)].focus();
     });
     return [button];
   });
@@ -317,7 +326,7 @@ function makeRow(row, whole, isSelected) {
   const about = make("td", { title: `${name}\n${binary}` }, make("button", {}, name), make("small", {}, file || "\u00a0"));
   const line = make("tr", {}, share(row.self), share(row.total), about);
   line.style.setProperty("--part", `${whole ? (100 * row[sortBy]) / whole : 0}%`);
-  line.style.setProperty("--bar", graph.palette.bars[frameCategory(view, row.frame)]);
+  line.style.setProperty("--bar", state.palette.bars[frameCategory(view, row.frame)]);
   line.setAttribute("aria-selected", String(Boolean(isSelected)));
   line.addEventListener("click", () => setSearch(isSelected ? "" : `"${name}"`, false));
   return line;
@@ -419,8 +428,10 @@ async function copyName() {
 function applyTheme() {
   const isDark = state.isDark ?? systemDark.matches;
   document.documentElement.style.colorScheme = state.isDark === null ? "" : isDark ? "dark" : "light";
-  graph.palette = makePalette(isDark);
-  if (state.view) refresh();
+  state.palette = makePalette(isDark);
+  if (!state.view) return;
+  showLegend();
+  refresh();
 }
 
 /* ---- Controls ---- */
@@ -460,8 +471,8 @@ function handleKey(event) {
     event.preventDefault();
     return;
   }
-  const isControl = event.target.closest?.("button, select, #functions");
-  if (isControl && CONTROL_KEYS.has(event.key)) return; // the control's own keys
+  if (event.target === elements.grouping) return;
+  if (CONTROL_KEYS.has(event.key) && event.target.closest?.("button, #functions")) return; // the control's own keys
   const action = KEYS[event.key];
   if (!action) return;
   event.preventDefault();
@@ -502,13 +513,12 @@ async function inlinePayload() {
 
 async function start() {
   listen();
+  applyTheme();
   toggleFunctions(matchMedia("(min-width: 1000px)").matches);
   try {
     render(await inlinePayload());
   } catch (error) {
-    elements.notice.hidden = false;
-    elements.graph.hidden = true;
-    elements.notice.textContent = "The data of this page is damaged.";
+    showNotice("The data of this page is damaged.");
     throw error;
   }
 }

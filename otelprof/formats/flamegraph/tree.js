@@ -73,9 +73,9 @@ function makeView(profile, options) {
     groupDepth,
     callers: options.callers,
     steps: stacks.steps,
-    group: Int32Array.from(rows, (row) => groupOfThread[thread[row]]),
-    firstStep: Int32Array.from(rows, (row) => stacks.first[stack[row]]),
-    pathLength: Int32Array.from(rows, (row) => groupDepth + stacks.length[stack[row]]),
+    group: new Int32Array(rows.length),
+    firstStep: new Int32Array(rows.length),
+    pathLength: new Int32Array(rows.length),
     before: new Float64Array(rows.length + 1), // samples of all rows before each
     alike: new Int32Array(rows.length), // length of the path that a row has in common with the one before
     // Nodes, made when their parent's children are asked for.
@@ -89,7 +89,11 @@ function makeView(profile, options) {
     children: [],
   };
   for (let index = 0; index < rows.length; index++) {
-    view.before[index + 1] = view.before[index] + count[rows[index]];
+    const row = rows[index];
+    view.group[index] = groupOfThread[thread[row]];
+    view.firstStep[index] = stacks.first[stack[row]];
+    view.pathLength[index] = groupDepth + stacks.length[stack[row]];
+    view.before[index + 1] = view.before[index] + count[row];
     if (index > 0) view.alike[index] = commonLength(view, index - 1, index);
   }
   view.groupPaths[0] ??= [profile.frameCount];
@@ -127,7 +131,7 @@ function plainStacks(profile) {
   const { length } = profile.stack;
   const first = new Int32Array(length.length);
   for (let stack = 1; stack < length.length; stack++) first[stack] = first[stack - 1] + length[stack - 1];
-  return { steps: profile.step.frame, first, length, rank: Int32Array.from(length, (_, stack) => stack) };
+  return { steps: profile.step.frame, first, length, rank: first.map((_, stack) => stack) };
 }
 
 /* Stacks turned round, or with frames left out, and where each comes in their order. */
@@ -140,14 +144,15 @@ function changedStacks(profile, { callers, hidden }) {
   let next = 0;
   for (let stack = 0; stack < first.length; stack++) {
     first[stack] = next;
-    const [start, end] = [plain.first[stack], plain.first[stack] + plain.length[stack]];
+    const start = plain.first[stack];
+    const end = start + plain.length[stack];
     for (let index = 0; index < end - start; index++) {
       const frame = plain.steps[callers ? end - 1 - index : start + index];
       if (!isHidden[profile.frame.category[frame]]) steps[next++] = frame;
     }
     length[stack] = next - first[stack];
   }
-  const order = Int32Array.from(first, (_, stack) => stack).sort((one, other) => {
+  const order = first.map((_, stack) => stack).sort((one, other) => {
     const both = Math.min(length[one], length[other]);
     for (let index = 0; index < both; index++) {
       const difference = steps[first[one] + index] - steps[first[other] + index];
@@ -165,21 +170,27 @@ function sortRows(profile, groupOfThread, groupCount, rank) {
   const { thread, stack } = profile.row;
   // Sorting plain numbers is much faster than with a comparison; these stay far below 2 ** 53.
   const count = thread.length;
-  const keys = Float64Array.from(thread, (_, row) => (groupOfThread[thread[row]] * rank.length + rank[stack[row]]) * count + row);
+  const keys = new Float64Array(count);
+  for (let row = 0; row < count; row++) {
+    keys[row] = (groupOfThread[thread[row]] * rank.length + rank[stack[row]]) * count + row;
+  }
   return keys.sort().map((key) => key % count);
 }
 
 function commonLength(view, one, other) {
-  const { groupPaths, groupDepth, group, firstStep, pathLength, steps } = view;
   let length = 0;
-  if (group[one] !== group[other]) {
-    const [path, otherPath] = [groupPaths[group[one]], groupPaths[group[other]]];
+  if (view.group[one] !== view.group[other]) {
+    const path = view.groupPaths[view.group[one]];
+    const otherPath = view.groupPaths[view.group[other]];
     while (path[length] === otherPath[length]) length++;
     return length;
   }
-  const both = Math.min(pathLength[one], pathLength[other]) - groupDepth;
-  while (length < both && steps[firstStep[one] + length] === steps[firstStep[other] + length]) length++;
-  return groupDepth + length;
+  const { steps } = view;
+  const start = view.firstStep[one];
+  const otherStart = view.firstStep[other];
+  const both = Math.min(view.pathLength[one], view.pathLength[other]) - view.groupDepth;
+  while (length < both && steps[start + length] === steps[otherStart + length]) length++;
+  return view.groupDepth + length;
 }
 
 function frameAt(view, row, depth) {
