@@ -146,10 +146,9 @@ class PlainEncoder:
         try:
             rows = [pairs[key, value.__class__, value] for key, value in attributes]
         except KeyError:
+            rows = []
+        if len(dict(attributes)) != len(rows):
             rows = self._add_pairs(attributes)
-        else:
-            if len(dict(attributes)) != len(rows):
-                raise BadSample("an attribute key is given twice")
         rows.sort()
         self._alive.append(attributes)
         result = self._attribute_sets[id(attributes)] = tuple(rows)
