@@ -32,8 +32,8 @@ KERNEL_NAME: Final = "vmlinux"
 
 FIRST_REFRESH_S: Final = 10.0
 LAST_REFRESH_S: Final = 3600.0
-"""Reading kallsyms takes the kernel about 0.1 s, so it is read again at most this often; the pause doubles
-from the first to the last while reading finds no new module."""
+"""Reading kallsyms takes kernel and worker some 0.3 s, so it is read again at most this often; the pause
+doubles from the first to the last as long as there is no new module."""
 
 _PROBE_BYTES: Final = 4096
 """Enough to see an address that is not zero: only some per-CPU variables, which come first, truly are at zero."""
@@ -191,6 +191,8 @@ class KernelSymbols:
         if data is not None:
             self._table = KernelTable(data)
             self._is_current = self._is_asked
+            if self._is_current:
+                self._next_refresh = self._clock() + self._pause_s
             self._mappings.clear()
             self._key = None
             self._state, self._message = KernelState.READY, ""

@@ -4,12 +4,18 @@ Hostile names are bounded three ways: nesting, steps and length of the output. C
 instantiating crate are left out, as in the compact form that Rust's own tools print.
 """
 
-import re
 import string
 from collections.abc import Callable
 from typing import Final
 
-from otelprof.errors import BadInput
+from otelprof.symbols.rust_lexer import (
+    MalformedName,
+    NameReader,
+    boolean_literal,
+    character_literal,
+    integer_literal,
+    string_literal,
+)
 
 __all__ = ("demangle_v0",)
 
@@ -19,13 +25,7 @@ MAX_NESTING: Final = 120
 MAX_STEPS: Final = 20_000
 MAX_OUTPUT_CHARS: Final = 16384
 MAX_BOUND_LIFETIMES: Final = 64
-MAX_PUNYCODE_CHARS: Final = 512
-"""Decoding punycode takes quadratic time."""
 
-_END: Final = "\0"
-_NUMBER: Final = re.compile("([0-9a-zA-Z]{0,11})_")
-_IDENTIFIER: Final = re.compile("(u?)(0|[1-9][0-9]{0,5})_?")
-_DIGITS: Final = {digit: value for value, digit in enumerate(string.digits + string.ascii_letters)}
 _BASIC_TYPES: Final = {
     "a": "i8", "b": "bool", "c": "char", "d": "f64", "e": "str", "f": "f32", "h": "u8", "i": "isize",
     "j": "usize", "l": "i32", "m": "u32", "n": "i128", "o": "u128", "p": "_", "s": "i16", "t": "u16",
@@ -36,94 +36,17 @@ _SIGNED: Final = frozenset("aslxni")
 _SPECIAL_NAMESPACES: Final = {"C": "closure", "S": "shim"}
 
 
-class _Malformed(BadInput):
-    """The name is not what its prefix promises, or goes beyond a bound."""
-
-
 def demangle_v0(name: bytes) -> bytes | None:
     """Return the readable form of a name that starts with ``_R``, None when it is malformed or unreasonable."""
     try:
         text, _, suffix = name[2:].decode("ascii").partition(".")
         readable = _Decoder(text).symbol()
         return (f"{readable}.{suffix}" if suffix and not suffix.startswith("llvm.") else readable).encode()
-    except (UnicodeError, _Malformed):
+    except (UnicodeError, MalformedName):
         return None
 
 
-class _Reader:
-    """The lexical part: characters, numbers and identifiers of a name without its prefix."""
-
-    def __init__(self, text: str) -> None:
-        # The end mark is in no grammar rule, so nothing has to ask whether there is more.
-        self._text = text + _END
-        self._at = 0
-
-    def _next(self) -> str:
-        char = self._text[self._at]
-        if char == _END:
-            raise _Malformed("unexpected end")
-        self._at += 1
-        return char
-
-    def _eat(self, char: str) -> bool:
-        if self._text[self._at] != char:
-            return False
-        self._at += 1
-        return True
-
-    def _base62(self) -> int:
-        """Read a number that ends with "_": "_" is 0, "0_" is 1."""
-        match = _NUMBER.match(self._text, self._at)
-        if match is None:
-            raise _Malformed("bad number")
-        self._at = match.end()
-        digits = match[1]
-        value = 0
-        for digit in digits:
-            value = value * 62 + _DIGITS[digit]
-        return value + 1 if digits else 0
-
-    def _optional_base62(self, tag: str) -> int:
-        """Read ``tag`` and a number, which counts one more, or nothing, which is 0."""
-        return self._base62() + 1 if self._eat(tag) else 0
-
-    def _identifier(self) -> str:
-        match = _IDENTIFIER.match(self._text, self._at)
-        if match is None:
-            raise _Malformed("bad identifier")
-        begin = match.end()
-        self._at = begin + int(match[2])
-        # The end mark is no part of an identifier.
-        if self._at >= len(self._text):
-            raise _Malformed("identifier too long")
-        identifier = self._text[begin : self._at]
-        return _from_punycode(identifier) if match[1] else identifier
-
-    def _hex(self) -> str:
-        """Read hexadecimal digits up to "_"."""
-        end = self._text.find("_", self._at)
-        digits = self._text[self._at : end]
-        if end < 0 or digits.strip("0123456789abcdef"):
-            raise _Malformed("bad constant")
-        self._at = end + 1
-        return digits
-
-
-def _from_punycode(identifier: str) -> str:
-    if len(identifier) > MAX_PUNYCODE_CHARS:
-        raise _Malformed("identifier too long")
-    # Rust writes "_" where RFC 3492 has "-", and nothing when there is no basic character.
-    basic, delimiter, extended = identifier.rpartition("_")
-    try:
-        text = f"{basic}{'-' if delimiter else ''}{extended}".encode().decode("punycode")
-    except (ValueError, OverflowError):
-        raise _Malformed("bad punycode") from None
-    if not text.isprintable():
-        raise _Malformed("bad punycode")
-    return text
-
-
-class _Decoder(_Reader):
+class _Decoder(NameReader):
     """Prints while it reads; nothing is printed while ``_muted``."""
 
     def __init__(self, text: str) -> None:
@@ -137,10 +60,10 @@ class _Decoder(_Reader):
 
     def symbol(self) -> str:
         self._path(in_value=True)
-        if self._text[self._at] != _END:
+        if not self.is_at_end():
             self._silently(self._type_path)
-        if self._text[self._at] != _END:
-            raise _Malformed("trailing characters")
+        if not self.is_at_end():
+            raise MalformedName("trailing characters")
         return "".join(self._output)
 
     def _print(self, text: str) -> None:
@@ -148,7 +71,7 @@ class _Decoder(_Reader):
             self._output.append(text)
             self._output_chars += len(text)
             if self._output_chars > MAX_OUTPUT_CHARS:
-                raise _Malformed("output too long")
+                raise MalformedName("output too long")
 
     def _silently(self, item: Callable[[], object]) -> None:
         muted, self._muted = self._muted, True
@@ -160,14 +83,14 @@ class _Decoder(_Reader):
         self._nesting += 1
         self._steps += 1
         if self._nesting > MAX_NESTING or self._steps > MAX_STEPS:
-            raise _Malformed("nested too deeply")
-        item(self._next())
+            raise MalformedName("nested too deeply")
+        item(self.next_char())
         self._nesting -= 1
 
     def _list(self, item: Callable[[], object], separator: str = ", ") -> int:
         """Print items up to "E" and return their number."""
         count = 0
-        while not self._eat("E"):
+        while not self.eat("E"):
             if count:
                 self._print(separator)
             item()
@@ -180,15 +103,15 @@ class _Decoder(_Reader):
 
     def _backref(self, item: Callable[[], bool | None]) -> bool | None:
         """Print ``item`` once more from an earlier place; "B" was read already."""
-        here = self._at - 1
-        target = self._base62()
+        here = self.position - 1
+        target = self.base62()
         if target >= here:
-            raise _Malformed("a reference forward")
+            raise MalformedName("a reference forward")
         if self._muted:
             return None
-        after, self._at = self._at, target
+        after, self.position = self.position, target
         result = item()
-        self._at = after
+        self.position = after
         return result
 
     # Paths
@@ -211,14 +134,14 @@ class _Decoder(_Reader):
     def _path_of(self, tag: str, *, in_value: bool) -> None:
         same = self._value_path if in_value else self._type_path
         if tag == "C":
-            self._optional_base62("s")
-            self._print(self._identifier())
+            self.optional_base62("s")
+            self._print(self.identifier())
         elif tag == "N":
-            namespace = self._next()
+            namespace = self.next_char()
             same()
             self._member(namespace)
         elif tag in ("M", "X"):
-            self._optional_base62("s")
+            self.optional_base62("s")
             self._silently(self._type_path)
             self._qualified_self(has_trait=tag == "X")
         elif tag == "Y":
@@ -231,16 +154,16 @@ class _Decoder(_Reader):
         elif tag == "B":
             self._backref(same)
         else:
-            raise _Malformed("unknown path")
+            raise MalformedName("unknown path")
 
     def _member(self, namespace: str) -> None:
-        disambiguator = self._optional_base62("s")
-        name = self._identifier()
+        disambiguator = self.optional_base62("s")
+        name = self.identifier()
         if namespace.isupper():
             kind = _SPECIAL_NAMESPACES.get(namespace, namespace)
             self._print(f"::{{{kind}{':' if name else ''}{name}#{disambiguator}}}")
         elif not namespace.islower():
-            raise _Malformed("unknown namespace")
+            raise MalformedName("unknown namespace")
         elif name:
             self._print(f"::{name}")
 
@@ -253,9 +176,9 @@ class _Decoder(_Reader):
         self._print(">")
 
     def _generic_argument(self) -> None:
-        if self._eat("L"):
-            self._lifetime(self._base62())
-        elif self._eat("K"):
+        if self.eat("L"):
+            self._lifetime(self.base62())
+        elif self.eat("K"):
             self._type_constant()
         else:
             self._type()
@@ -288,7 +211,7 @@ class _Decoder(_Reader):
 
     def _reference(self, *, is_mutable: bool) -> None:
         self._print("&")
-        if self._eat("L") and (lifetime := self._base62()):
+        if self.eat("L") and (lifetime := self.base62()):
             self._lifetime(lifetime)
             self._print(" ")
         if is_mutable:
@@ -304,42 +227,42 @@ class _Decoder(_Reader):
         self._print("]")
 
     def _function_signature(self) -> None:
-        if self._eat("U"):
+        if self.eat("U"):
             self._print("unsafe ")
-        if self._eat("K"):
-            abi = "C" if self._eat("C") else self._identifier().replace("_", "-")
+        if self.eat("K"):
+            abi = "C" if self.eat("C") else self.identifier().replace("_", "-")
             self._print(f'extern "{abi}" ')
         self._print("fn(")
         self._list(self._type)
         self._print(")")
-        if not self._eat("u"):
+        if not self.eat("u"):
             self._print(" -> ")
             self._type()
 
     def _dynamic(self) -> None:
         self._print("dyn ")
         self._with_binder(lambda: self._list(self._dynamic_trait, " + "))
-        if not self._eat("L"):
-            raise _Malformed("a trait object without lifetime")
-        if lifetime := self._base62():
+        if not self.eat("L"):
+            raise MalformedName("a trait object without lifetime")
+        if lifetime := self.base62():
             self._print(" + ")
             self._lifetime(lifetime)
 
     def _dynamic_trait(self) -> None:
         is_open = bool(self._open_path())
-        while self._eat("p"):
+        while self.eat("p"):
             self._print(", " if is_open else "<")
             is_open = True
-            self._print(f"{self._identifier()} = ")
+            self._print(f"{self.identifier()} = ")
             self._type()
         if is_open:
             self._print(">")
 
     def _open_path(self) -> bool | None:
         """Print a path whose generic arguments, if any, are not closed yet; return whether there are any."""
-        if self._eat("B"):
+        if self.eat("B"):
             return self._backref(self._open_path)
-        if self._eat("I"):
+        if self.eat("I"):
             self._type_path()
             self._print("<")
             self._list(self._generic_argument)
@@ -350,9 +273,9 @@ class _Decoder(_Reader):
     # Lifetimes
 
     def _with_binder(self, item: Callable[[], object]) -> None:
-        count = self._optional_base62("G")
+        count = self.optional_base62("G")
         if count > MAX_BOUND_LIFETIMES:
-            raise _Malformed("too many lifetimes")
+            raise MalformedName("too many lifetimes")
         self._bound_lifetimes += count
         if count:
             self._print("for<")
@@ -372,7 +295,7 @@ class _Decoder(_Reader):
         elif depth >= 26:
             self._print(f"'_{depth}")
         elif not self._muted:
-            raise _Malformed("an unbound lifetime")
+            raise MalformedName("an unbound lifetime")
 
     # Constants
 
@@ -381,11 +304,9 @@ class _Decoder(_Reader):
 
     def _type_constant(self) -> None:
         """Print a constant among generic arguments: in braces unless it is a plain literal."""
-        needs_braces = self._text.startswith(("Q", "A", "V", "e"), self._at) or (
-            self._text.startswith("R", self._at) and not self._text.startswith("Re", self._at)
-        )
+        needs_braces = self.looks_at("Q", "A", "V", "e") or (self.looks_at("R") and not self.looks_at("Re"))
         self._print("{" if needs_braces else "")
-        if self._eat("B"):
+        if self.eat("B"):
             self._backref(self._type_constant)
         else:
             self._value_constant()
@@ -395,21 +316,21 @@ class _Decoder(_Reader):
         if tag == "p":
             self._print("_")
         elif tag in _UNSIGNED or tag in _SIGNED:
-            self._print("-" if tag in _SIGNED and self._eat("n") else "")
-            self._print(_integer(self._hex()))
+            self._print("-" if tag in _SIGNED and self.eat("n") else "")
+            self._print(integer_literal(self.hex_digits()))
         elif tag == "b":
-            self._print(_boolean(self._hex()))
+            self._print(boolean_literal(self.hex_digits()))
         elif tag == "c":
-            self._print(_character(self._hex()))
+            self._print(character_literal(self.hex_digits()))
         elif tag == "B":
             self._backref(self._value_constant)
         else:
             self._compound_constant(tag)
 
     def _compound_constant(self, tag: str) -> None:
-        if tag == "e" or (tag == "R" and self._eat("e")):
+        if tag == "e" or (tag == "R" and self.eat("e")):
             self._print("*" if tag == "e" else "")
-            self._print(_string(self._hex()))
+            self._print(string_literal(self.hex_digits()))
         elif tag in ("R", "Q"):
             self._print("&" if tag == "R" else "&mut ")
             self._value_constant()
@@ -421,9 +342,9 @@ class _Decoder(_Reader):
             self._tuple(self._value_constant)
         elif tag == "V":
             self._value_path()
-            self._fields(self._next())
+            self._fields(self.next_char())
         else:
-            raise _Malformed("unknown constant")
+            raise MalformedName("unknown constant")
 
     def _fields(self, shape: str) -> None:
         if shape == "T":
@@ -435,41 +356,9 @@ class _Decoder(_Reader):
             self._list(self._named_field)
             self._print(" }")
         elif shape != "U":
-            raise _Malformed("unknown constant")
+            raise MalformedName("unknown constant")
 
     def _named_field(self) -> None:
-        self._optional_base62("s")
-        self._print(f"{self._identifier()}: ")
+        self.optional_base62("s")
+        self._print(f"{self.identifier()}: ")
         self._value_constant()
-
-
-def _integer(digits: str) -> str:
-    if len(digits) > 32:
-        raise _Malformed("bad constant")
-    return str(int(digits or "0", 16)) if len(digits) <= 16 else f"0x{digits}"
-
-
-def _boolean(digits: str) -> str:
-    if digits not in ("0", "1"):
-        raise _Malformed("bad constant")
-    return "true" if digits == "1" else "false"
-
-
-def _character(digits: str) -> str:
-    value = int(digits or "0", 16) if len(digits) <= 6 else 0x11_0000
-    if value >= 0x11_0000 or 0xD800 <= value < 0xE000:
-        raise _Malformed("bad constant")
-    return _quoted(chr(value), "'")
-
-
-def _string(digits: str) -> str:
-    try:
-        return _quoted(bytes.fromhex(digits).decode(), '"')
-    except ValueError:
-        raise _Malformed("bad constant") from None
-
-
-def _quoted(text: str, quote: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
-    printable = (char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in escaped)
-    return f"{quote}{''.join(printable)}{quote}"
