@@ -54,7 +54,7 @@ lint: $(stamps)/venv $(stamps)/packages-lint bpf ## check style and types; warni
 	$(step) LINT ruff-format $(bin)/ruff format --check
 	$(step) LINT mypy $(bin)/mypy otelprof exporters tests
 	$(step) LINT clang-format clang-format --dry-run -Werror $(wildcard bpf/*.[ch])
-	$(step) LINT shellcheck shellcheck .ci/run $(wildcard tests/tools/*.sh)
+	$(step) LINT shellcheck shellcheck .ci/run $(shell git ls-files "*.sh")
 
 .PHONY: wheel
 wheel: $(stamps)/venv bpf ## build the wheel into dist/
