@@ -211,15 +211,17 @@ class ElfFile:
         return self.section_data(section, limit_bytes=limit_bytes) if section else b""
 
     def notes(self) -> Iterator[Note]:
-        """Yield every note of the note sections, or of the note segments where there are no sections."""
+        """Yield every note of the note sections, or of the note segments where there are no sections.
+
+        Places outside of the file are passed over.
+        """
         places = [(s.offset, s.size_bytes, s.alignment) for s in self.sections if s.type == SHT_NOTE]
         places = places or [(s.offset, s.file_bytes, s.alignment) for s in self.segments if s.type == PT_NOTE]
         budget = MAX_NOTES_BYTES
         for offset, size_bytes, alignment in places:
-            budget -= size_bytes
-            if budget < 0:
-                return
-            yield from iter_notes(self._source.read(offset, size_bytes), alignment)
+            if size_bytes <= budget and offset + size_bytes <= self._source.size_bytes:
+                budget -= size_bytes
+                yield from iter_notes(self._source.read(offset, size_bytes), alignment)
 
 
 def _name_at(names: bytes, offset: int) -> str:

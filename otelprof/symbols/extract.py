@@ -109,7 +109,10 @@ def _has_symtab(elf: ElfFile) -> bool:
 
 def _debuglink(elf: ElfFile) -> tuple[str, int]:
     """Return file name and CRC32 of .gnu_debuglink: text, zeros up to a multiple of four, checksum."""
-    data = elf.data_of(".gnu_debuglink", limit_bytes=MAX_DEBUGLINK_BYTES)
+    try:
+        data = elf.data_of(".gnu_debuglink", limit_bytes=MAX_DEBUGLINK_BYTES)
+    except BadElf:
+        return "", 0
     name, terminator, _ = data.partition(b"\0")
     if len(data) < 8 or not name or not terminator:
         return "", 0

@@ -103,6 +103,16 @@ def test_damaged_debug_links_count_as_none(opened: Callable[[bytes], int], data:
     assert identify(opened, write_elf(ElfSection(".gnu_debuglink", data))).debuglink == ""
 
 
+@pytest.mark.parametrize("name", [".note.gnu.build-id", ".gnu_debuglink"])
+def test_a_damaged_section_hides_nothing_else(opened: Callable[[bytes], int], name: str) -> None:
+    damaged = ElfSection(name, type=7 if name.startswith(".note") else 1, size_bytes=1 << 40)
+    go = ElfSection(".note.go.buildid", note(b"Go", 4, b"abc"), 7, alignment=4)
+    identity = identify(opened, write_elf(damaged, TEXT, go, segments=[ElfSegment(".text")]))
+    assert identity.build_id_go == "abc"
+    assert identity.build_id_htlhash
+    assert len(identity.segments) == 1
+
+
 def test_a_segment_that_wraps_around_is_refused(opened: Callable[[bytes], int]) -> None:
     data = write_elf(TEXT, segments=[ElfSegment(".text", vaddr=(1 << 64) - 32, memory_bytes=64)])
     with pytest.raises(BadElf):
