@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.profiles.v1development.profiles_pb2 import ProfilesData
 
-from otelprof.formats.flamegraph.payload import CATEGORIES, make_payload
+from otelprof.formats.flamegraph.payload import make_payload
+from otelprof.formats.flamegraph.tables import CATEGORIES
 from otelprof.formats.flamegraph.text import MAX_NAME_CHARACTERS, visible_text
 from otelprof.formats.selection import read_displayed
 from otelprof.model.builder import ProfilesBuilder
+from otelprof.model.reader import ReadSample
 from otelprof.model.stack import CPU_SAMPLES, Frame, Function, Line, Mapping, Resource, SampleType, Stack
 from tests.formats.messages import CPU, END_NS, START_NS, example
 
@@ -221,6 +223,21 @@ def test_one_process_id_used_twice_is_two_processes() -> None:
 )
 def test_text_shows_what_cannot_be_seen(text: str, shown: str) -> None:
     assert visible_text(text) == shown
+
+
+numbers = st.integers(-(1 << 63), (1 << 63) - 1)
+
+
+@given(numbers, numbers, numbers, numbers, numbers)
+def test_any_number_of_a_file_is_taken(pid: int, tid: int, line: int, start_line: int, total: int) -> None:
+    frame = Frame("", 0, None, (Line(Function("f", start_line=start_line), line),))
+    owner = Resource((("process.pid", pid),))
+    sample = ReadSample(owner, "", "", CPU, (frame,), (("thread.id", tid),), (total,), (), None, START_NS, 1)
+    columns = make_payload([(sample, total)]).columns
+
+    assert make_payload([(sample, total)]).encode()
+    assert columns["row.count"] == ([total] if total > 0 else [])
+    assert columns["process.pid"] == ([max(pid, 0)] if total > 0 else [])
 
 
 names = st.text(min_size=1, max_size=5)

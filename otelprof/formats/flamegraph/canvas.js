@@ -159,7 +159,8 @@ class TextFitter {
   }
 }
 
-/* Shows a view in the element root, which holds a scrolling element, a spacer and a canvas.
+/* Shows a view in a scrolling element: in it are a spacer as high as all rows, a canvas that stays in sight, and two
+ * rings around the frames that pointer and keys are at.
  *
  * Calls back: hover(node, event) as nodeAt() gives it, zoom(node) and painted(). */
 class Graph {

@@ -14,8 +14,6 @@ __all__ = ("render_page",)
 _SCRIPTS = ("tree.js", "canvas.js", "page.js")
 """In the order in which they are joined: each uses only what came before it when it is loaded."""
 
-_LEVEL = 5
-
 
 def render_page(payload: Payload) -> bytes:
     """Write the page that shows ``payload``: UTF-8, no reference to anything outside of it.
@@ -31,7 +29,7 @@ def render_page(payload: Payload) -> bytes:
         style_hash=_hash(style),
         script=script,
         style=style,
-        payload=base64.b64encode(zlib.compress(payload.encode(), _LEVEL)).decode(),
+        payload=base64.b64encode(zlib.compress(payload.encode())).decode(),
     )
     return page.encode()
 
