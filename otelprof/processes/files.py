@@ -29,11 +29,8 @@ _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 
-_MAX_SYMLINKS = 40
-"""As many as the kernel follows (linux/namei.h: MAXSYMLINKS)."""
-
 _MAX_STEPS = 512
-"""Parts of a path with its links resolved, in our own walk."""
+"""Parts of a path with its links resolved, in our own walk; ends circles of links."""
 
 
 def stat_mapping(roots: HostRoots, pid: int, mapping: ProcessMapping) -> os.stat_result:
@@ -177,7 +174,6 @@ def _walk(root: int, name: bytes) -> int:
     """Do what openat2 does, one part of the path after the other."""
     holds = [os.open(".", _HOLD, dir_fd=root)]
     pending = name.split(b"/")[::-1]
-    links = 0
     try:
         for _ in range(_MAX_STEPS):
             if not pending:
@@ -188,12 +184,9 @@ def _walk(root: int, name: bytes) -> int:
             elif part not in {b"", b"."}:
                 holds.append(os.open(part, _HOLD | os.O_NOFOLLOW, dir_fd=holds[-1]))
                 if stat.S_ISLNK(os.fstat(holds[-1]).st_mode):
-                    links += 1
                     target = os.readlink(b"", dir_fd=holds[-1])
                     pending += target.split(b"/")[::-1]
                     _drop(holds, keep=1 if target.startswith(b"/") else len(holds) - 1)
-            if links > _MAX_SYMLINKS:
-                break
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     finally:
         _drop(holds, keep=0)

@@ -20,8 +20,8 @@ MAX_MAPS_BYTES = 16 << 20
 Maps of two million lines exist; reading one takes seconds and keeps the process from mapping meanwhile.
 """
 
-_MAX_LINE_BYTES = 3 * 4096 + 128
-"""A path has at most PATH_MAX bytes, of which newlines take four characters each."""
+_MAX_LINE_BYTES = 4 * 4096 + 128
+"""A path has at most PATH_MAX bytes, of which each newline takes four characters."""
 
 # proc_pid_maps(5): start-end rwxp offset major:minor inode path.
 _EXECUTABLE = re.compile(

@@ -44,6 +44,6 @@ def own_pid_namespace(roots: HostRoots) -> PidNamespace:
         raise EnvironmentFailure(
             f"{this}/ns/pid does not tell the PID namespace ({error}): mount procfs there"
         ) from error
-    # NSpid, Linux 4.1 (commit e4bc33245124): the PID in each namespace, from that of procfs inwards.
+    # NSpid, Linux 4.1: the PID in each namespace, from that of procfs inwards.
     pids = next((line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")), [])
     return PidNamespace(device, inode, max(0, len(pids) - 1))

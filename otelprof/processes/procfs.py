@@ -5,6 +5,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -19,6 +20,8 @@ _MAX_STAT_BYTES = 4096
 """52 numbers of at most 20 digits and a name of at most 64 bytes stay below half of it."""
 
 _CHUNK_BYTES = 65536
+
+_INODE = re.compile(rb"^ino:\t([0-9]+)$", re.MULTILINE)
 
 _PF_KTHREAD = 0x00200000
 """linux/sched.h: the task is a kernel thread."""
@@ -81,7 +84,7 @@ class ProcessDirectory:
     :meth:`stat` before and after.
 
     When the main thread has ended while others live on, its files are empty: they are then read from
-    ``task/<tid>`` of a living thread, of ``tid`` where that one lives.
+    ``task/<tid>`` of a living thread.
 
     Raises ProcessGone when there is no such process, or only what is left of one, and MissingPrivilege when
     procfs hides it.
@@ -89,7 +92,7 @@ class ProcessDirectory:
 
     __slots__ = ("_descriptor", "_folder", "at_open", "pid")
 
-    def __init__(self, roots: HostRoots, pid: int, *, tid: int = 0) -> None:
+    def __init__(self, roots: HostRoots, pid: int) -> None:
         self.pid = pid
         self.at_open: ProcessStat
         """:meth:`stat` as it was when the folder was opened."""
@@ -101,7 +104,7 @@ class ProcessDirectory:
         try:
             self.at_open = self._stat("")
             if self.at_open.is_dead:
-                self._folder = self._living_thread(tid)
+                self._folder = self._living_thread()
                 self.at_open = self.stat()
         except BaseException:
             self.close()
@@ -153,11 +156,23 @@ class ProcessDirectory:
             raise self._explain(error) from error
 
     def inode(self, name: str) -> int:
-        """Return the inode number of the file that a link leads to."""
+        """Return the kernel's inode number of the file that a link leads to, the one that BPF reads.
+
+        It comes from fdinfo (Linux 5.14, commit 3845f256a8b5): the file system is not asked, which may number its
+        files differently for stat(2), or be a FUSE server that never answers.
+        """
+        hold = self.open_path(name)
         try:
-            return os.stat(self._folder + name, dir_fd=self._descriptor).st_ino
+            information = os.open(f"/proc/self/fdinfo/{hold}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                inode = _INODE.search(os.read(information, _MAX_STAT_BYTES))
+            finally:
+                os.close(information)
+            return int(inode[1]) if inode is not None else os.fstat(hold).st_ino
         except OSError as error:
             raise self._explain(error) from error
+        finally:
+            os.close(hold)
 
     def open_path(self, name: str) -> int:
         """Return an ``O_PATH`` descriptor of the file that a link leads to."""
@@ -176,7 +191,7 @@ class ProcessDirectory:
         except OSError as error:
             raise self._explain(error) from error
 
-    def _living_thread(self, preferred: int) -> str:
+    def _living_thread(self) -> str:
         try:
             task = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._descriptor)
             try:
@@ -185,7 +200,7 @@ class ProcessDirectory:
                 os.close(task)
         except OSError as error:
             raise self._explain(error) from error
-        for tid in sorted(threads, key=lambda tid: tid != preferred):
+        for tid in threads:
             folder = f"task/{tid}/"
             try:
                 if not self._stat(folder).is_dead:

@@ -55,15 +55,14 @@ def read_program(
     pid: int,
     is_meant: Callable[[Image], bool],
     *,
-    tid: int = 0,
     cgroup_id: int = 0,
 ) -> Program | None:
     """Read a process if it runs the program that is meant, before and after; None otherwise.
 
-    ``tid`` is a thread that was alive lately. ``cgroup_id`` is the process's control group, if known.
+    ``cgroup_id`` is the process's control group, if known.
     """
     for _ in range(_ATTEMPTS):
-        with suppress(OtelprofError), ProcessDirectory(roots, pid, tid=tid) as directory:
+        with suppress(OtelprofError), ProcessDirectory(roots, pid) as directory:
             before = _image(directory, directory.at_open)
             if not is_meant(before):
                 return None

@@ -168,9 +168,7 @@ class ProcessTable:
         def is_meant(image: Image) -> bool:
             return image.start_ticks == start_ticks and image.is_program_of(notice.start_stack, notice.executable_inode)
 
-        program = read_program(
-            self._roots, self._reader, notice.pid, is_meant, tid=notice.tid, cgroup_id=notice.cgroup_id
-        )
+        program = read_program(self._roots, self._reader, notice.pid, is_meant, cgroup_id=notice.cgroup_id)
         if program is None:
             return None
         return _Entry(self._process(notice, program.comm, program.info, program.mappings, notice.pid), program.image)

@@ -157,6 +157,7 @@ def test_processes_of_the_host_have_no_entity(host: HostTree) -> None:
 
 def test_no_entity_without_a_group_to_look_at(host: HostTree) -> None:
     group(host, "")
+    group(host, "/../other")
 
     assert entity(host, BOTH) == ""
     assert entity(host, "0::/../other\n") == ""

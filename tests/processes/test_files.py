@@ -180,10 +180,12 @@ class TestInRoot:
             ("../../../usr/lib", "/link/real.debug"),
             ("/usr/lib/real.debug", "/link"),
             ("/usr/lib", "/link/../lib/real.debug"),
+            ("/usr/lib/real.debug", "/usr/lib/link"),
+            ("real.debug", "/usr/lib/link"),
         ],
     )
     def test_links_stay_inside(self, container: HostTree, target: str, path: str) -> None:
-        container.link("container/link", target)
+        container.link("container/usr/lib/link" if path == "/usr/lib/link" else "container/link", target)
 
         assert read_and_close(open_in_root(container.roots, 5, path)) == b"debug"
 

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from subprocess import Popen
 
 import pytest
@@ -81,12 +82,9 @@ def test_a_process_without_main_thread_is_read_through_a_living_one(host: HostTr
     host.process(5, thread=8, state="R", start_ticks=2000, start_stack=0x77, maps="eight")
     host.process(5, thread=9, state="R", start_ticks=3000, start_stack=0x77, maps="nine")
 
-    with ProcessDirectory(host.roots, 5, tid=9) as directory:
+    with ProcessDirectory(host.roots, 5) as directory:
         assert (directory.at_open.start_ticks, directory.at_open.start_stack) == (1000, 0x77)
         assert directory.stat() == directory.at_open
-        assert directory.read("maps", 100) == b"nine"
-
-    with ProcessDirectory(host.roots, 5, tid=4) as directory:
         assert directory.read("maps", 100) in {b"eight", b"nine"}
 
 
@@ -116,6 +114,36 @@ def test_what_procfs_refuses_is_an_error_of_ours(host: HostTree, monkeypatch: py
                 for read in (directory.stat, lambda: directory.read("maps", 9), lambda: directory.open_path("root")):
                     with pytest.raises(expected):
                         read()
+
+
+def test_inode_numbers(host: HostTree) -> None:
+    folder = host.process(5)
+
+    with ProcessDirectory(host.roots, 5) as directory:
+        assert directory.inode("exe") == (host.root / folder / "exe").stat().st_ino
+
+
+def test_inode_numbers_are_not_asked_of_the_file_system(host: HostTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    if b"ino:" not in Path("/proc/self/fdinfo/0").read_bytes():
+        pytest.skip("this kernel does not show inodes in fdinfo (Linux 5.14)")
+    folder = host.process(5)
+    inode = (host.root / folder / "exe").stat().st_ino
+
+    with ProcessDirectory(host.roots, 5) as directory, monkeypatch.context() as patched:
+        for name in ("stat", "fstat"):
+            patched.setattr(os, name, None)
+        shown = directory.inode("exe")
+
+    assert shown == inode
+
+
+def test_inode_numbers_before_fdinfo_had_them(host: HostTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = host.process(5)
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, size).replace(b"ino:", b"xxx:"))
+
+    with ProcessDirectory(host.roots, 5) as directory:
+        assert directory.inode("exe") == (host.root / folder / "exe").stat().st_ino
 
 
 def test_a_folder_stays_with_its_process() -> None:

@@ -109,7 +109,7 @@ class TestLearn:
         host.process(5, state="Z", start_stack=0, executable=None)
         host.process(5, thread=6, maps=MAPS, start_ticks=5000)
         inode = (host.root / "proc/5/task/6/exe").stat().st_ino
-        process = table.learn(host.notice(5, tid=6, executable_inode=inode))
+        process = table.learn(host.notice(5, executable_inode=inode))
 
         assert not process.gone
         assert paths(process) == ["/usr/bin/app"]
@@ -194,6 +194,23 @@ class TestAnotherProgram:
 
         assert process.gone
         assert process.info.service.name == "app"
+
+    def test_a_main_thread_that_ends_while_it_is_read(
+        self, host: HostTree, table: ProcessTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        host.process(5)
+        host.process(5, thread=6, maps=MAPS)
+        read = InfoReader.read
+
+        def end_meanwhile(self: InfoReader, directory: ProcessDirectory, cgroup_id: int = 0) -> ProcessInfo:
+            host.process(5, state="Z", start_stack=0)
+            return read(self, directory, cgroup_id)
+
+        notice = host.notice(5)
+        monkeypatch.setattr(InfoReader, "read", end_meanwhile)
+        process = table.learn(notice)
+
+        assert (process.gone, paths(process)) == (False, ["/usr/bin/app"])
 
     def test_a_reused_pid(self, host: HostTree, table: ProcessTable) -> None:
         host.process(5, environ={"DD_SERVICE": "first"})
@@ -281,6 +298,11 @@ class TestTooLate:
         child = table.learn(host.notice(5, comm="other", **values))
 
         assert (child.info.service.name, child.mappings) == ("other", ())
+
+    def test_a_parent_that_is_hidden_proves_nothing(self, host: HostTree, table: ProcessTable) -> None:
+        host.process(4, environ={"DD_SERVICE": "shop"}, executable=None, start_stack=0)
+
+        assert table.learn(host.notice(5, comm="other", parent_pid=4)).info.service.name == "other"
 
     def test_a_fork_on_a_host_with_v1(self, host: HostTree, table: ProcessTable, program: int) -> None:
         root = host.write("sys/fs/cgroup/unified/cgroup.procs", "").parent.stat().st_ino
