@@ -7,7 +7,7 @@ from uuid import uuid4
 from otelprof import __version__
 from otelprof.model.column import Column, check_values
 from otelprof.model.conventions import SCHEMA_URL
-from otelprof.model.encoder import UINT64_MAX, PlainEncoder, check_range
+from otelprof.model.encoder import INT64_MAX, UINT64_MAX, PlainEncoder, check_range
 from otelprof.model.layout import Profile, ProfilesData, ResourceMessage, ScopeProfiles
 from otelprof.model.link import Link
 from otelprof.model.shape import Shape, shape_of
@@ -83,22 +83,23 @@ class ProfilesBuilder:
         shape = shape_of(values, timestamps_ns)
         start_ns, end_ns = self._start_ns, self._end_ns
         if timestamps_ns:
-            start_ns = min(start_ns, *timestamps_ns)
-            end_ns = max(end_ns, max(timestamps_ns) + 1)
-            check_range("timestamp", start_ns, UINT64_MAX)
-            check_range("timestamp", end_ns, UINT64_MAX)
+            first, last = min(timestamps_ns), max(timestamps_ns)
+            if first < start_ns or last >= end_ns:
+                check_range("timestamp", first, UINT64_MAX)
+                check_range("timestamp", last, UINT64_MAX - 1)
+                start_ns, end_ns = min(start_ns, first), max(end_ns, last + 1)
         if values:
             check_values(values)
         column = self._known_columns.get((id(resource), id(sample_type), shape))
         if column is None:
+            check_range("period", sample_type.period, INT64_MAX)
             message = _resource_message(resource)
-            row = self._encoder.encode(stack, attributes, link)
+        # All that may be refused has been checked before the message is touched, or is checked first thing in encode.
+        row = self._encoder.encode(stack, attributes, link)
+        if column is None:
             column = self._new_column(resource, message, sample_type, shape)
-        else:
-            row = self._encoder.encode(stack, attributes, link)
         column.append(row, values, timestamps_ns)
-        self._start_ns = start_ns
-        self._end_ns = end_ns
+        self._start_ns, self._end_ns = start_ns, end_ns
 
     def build(self) -> ProfilesData:
         """Hand over the message; afterwards the builder is empty again.

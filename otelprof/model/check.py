@@ -10,7 +10,7 @@ from itertools import islice
 from google.protobuf.message import DecodeError
 
 from otelprof.model.layout import ProfilesData
-from otelprof.model.rules import Breach, Chapter, Needs, Rule
+from otelprof.model.rules import WHOLE, Breach, Chapter, Needs, Rule
 from otelprof.model.rules_attributes import ATTRIBUTES
 from otelprof.model.rules_dictionary import DICTIONARY
 from otelprof.model.rules_envelope import ENCODING, ENVELOPE
@@ -63,7 +63,8 @@ def check_stream(messages: Iterable[ProfilesData | bytes], *, max_bytes: int | N
     for index, data in enumerate(messages):
         view, available = _open(data, max_bytes, previous_start_ns)
         for breach in _judge(view, available):
-            yield Breach(breach.rule, breach.level, f"message[{index}].{breach.where}", breach.message)
+            where = f"message[{index}]" if breach.where == WHOLE else f"message[{index}].{breach.where}"
+            yield Breach(breach.rule, breach.level, where, breach.message)
         previous_start_ns = view.start_ns() or previous_start_ns
 
 
@@ -75,7 +76,7 @@ def _judge(view: View, available: frozenset[Needs]) -> Iterator[Breach]:
                 yield Breach(rule.id, level or rule.level, place, message)
             more = sum(1 for _ in found)
             if more:
-                yield Breach(rule.id, rule.level, "message", f"{more} more breaches of this rule")
+                yield Breach(rule.id, rule.level, WHOLE, f"{more} more breaches of this rule")
 
 
 def _open(
@@ -113,7 +114,7 @@ def _decode(payload: bytes) -> tuple[ProfilesData | None, list[Finding]]:
     except DecodeError as error:
         findings = examine(payload, ProfilesData.DESCRIPTOR)
         if not any(finding.damage is Damage.NOT_UTF8 for finding in findings):
-            return None, findings or [Finding(Damage.BROKEN, "message", str(error), 0, len(payload))]
+            return None, findings or [Finding(Damage.BROKEN, WHOLE, str(error), 0, len(payload))]
     else:
         return message, _unknown_fields(message, payload)
     repaired = bytearray(payload)

@@ -7,7 +7,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from otelprof.model.view import View
 
-__all__ = ("Breach", "Chapter", "Examination", "Found", "Level", "Needs", "Rule")
+__all__ = ("WHOLE", "Breach", "Chapter", "Examination", "Found", "Level", "Needs", "Rule")
+
+WHOLE = "message"
+"""The place of a breach that concerns the message as a whole."""
 
 
 class Level(StrEnum):

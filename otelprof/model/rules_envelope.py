@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from otelprof.model.rules import Chapter, Found, Level
+from otelprof.model.rules import WHOLE, Chapter, Found, Level
 from otelprof.model.view import View
 from otelprof.model.wire import Damage
 
@@ -16,13 +16,13 @@ ENVELOPE = Chapter("Envelope", needs="message")
 def decodes(view: View) -> Iterator[Found]:
     for finding in view.findings:
         if finding.damage is not Damage.NOT_UTF8:
-            yield Found(finding.where or "message", finding.message)
+            yield Found(finding.where or WHOLE, finding.message)
 
 
 @ENCODING.rule("R7", Level.ERROR, "the message is not larger than the given limit, before compression")
 def below_limit(view: View) -> Iterator[Found]:
     if view.max_bytes is not None and view.size_bytes > view.max_bytes:
-        yield Found("message", f"{view.size_bytes} bytes are more than the {view.max_bytes} allowed")
+        yield Found(WHOLE, f"{view.size_bytes} bytes are more than the {view.max_bytes} allowed")
 
 
 @ENCODING.rule("R80", Level.ERROR, "every string is UTF-8")
@@ -35,7 +35,7 @@ def utf8(view: View) -> Iterator[Found]:
 @ENVELOPE.rule("R2", Level.ERROR, "there is at least one ResourceProfiles")
 def has_resources(view: View) -> Iterator[Found]:
     if not view.message.resource_profiles:
-        yield Found("message", "there is no ResourceProfiles")
+        yield Found(WHOLE, "there is no ResourceProfiles")
 
 
 @ENVELOPE.rule("R3", Level.ERROR, "every ResourceProfiles has at least one ScopeProfiles")
@@ -62,7 +62,7 @@ def has_samples(view: View) -> Iterator[Found]:
 @ENVELOPE.rule("R6", Level.ERROR, "there is a dictionary")
 def has_dictionary(view: View) -> Iterator[Found]:
     if not view.message.HasField("dictionary"):
-        yield Found("message", "there is no dictionary")
+        yield Found(WHOLE, "there is no dictionary")
 
 
 @ENVELOPE.rule("R8", Level.WARNING, "schema_url is set on resource and scope, and so are name and version of the scope")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from otelprof.errors import BadSample
-from otelprof.model.rules import Chapter, Found, Level
+from otelprof.model.rules import WHOLE, Chapter, Found, Level
 from otelprof.model.shape import Shape, shape_of
 from otelprof.model.view import ProfileView, SampleView, View
 
@@ -87,7 +87,7 @@ def monotonic(view: View) -> Iterator[Found]:
     start = view.start_ns()
     if view.previous_start_ns and start and start < view.previous_start_ns:
         seconds = (view.previous_start_ns - start) / 1e9
-        yield Found("message", f"it starts {seconds:.9g} s before the one before it")
+        yield Found(WHOLE, f"it starts {seconds:.9g} s before the one before it")
 
 
 @SAMPLES.rule("R67", Level.WARNING, "no two Samples of a Profile have the same stack, attributes and link")

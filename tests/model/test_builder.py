@@ -336,6 +336,14 @@ def test_sums_that_do_not_fit_are_refused_and_change_nothing() -> None:
     assert read_one(builder.build()).values == (2**63 - 1,)
 
 
+def test_periods_that_do_not_fit_are_refused_and_leave_nothing() -> None:
+    builder = new_builder()
+    with pytest.raises(BadSample, match="period"):
+        builder.add(SHOP, replace(CPU, period=2**63), (IDLE,), timestamps_ns=(START_NS,))
+
+    assert builder.build() == new_builder().build()
+
+
 def test_window_must_fit() -> None:
     with pytest.raises(BadSample, match="window start"):
         ProfilesBuilder(start_ns=2, end_ns=1)

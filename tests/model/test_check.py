@@ -648,7 +648,7 @@ def test_start_that_goes_back_is_a_notice_of_the_stream() -> None:
 
     (breach,) = check_stream(stream)
 
-    assert (breach.rule, breach.level, breach.where) == ("R66", Level.NOTICE, "message[3].message")
+    assert (breach.rule, breach.level, breach.where) == ("R66", Level.NOTICE, "message[3]")
 
 
 def test_stream_tells_which_message() -> None:
