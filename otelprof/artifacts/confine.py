@@ -58,9 +58,9 @@ def confine_parser(worker_pid: int, cpu_s: int) -> None:
     _die_with_parent()
     if os.getppid() != worker_pid:
         os._exit(1)
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    _lower(resource.RLIMIT_NPROC, 0, 0)
     # The soft limit ends the parser with SIGXCPU, which tells; the hard one is for a parser that survives that.
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    _lower(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)
     if filter_available():
         install_filter()
 
@@ -86,7 +86,7 @@ def _be_first_to_go(_bounds: Bounds) -> None:
 
 
 def _step_back(bounds: Bounds) -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, bounds.niceness)
+    os.setpriority(os.PRIO_PROCESS, 0, max(bounds.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _leave_network(_bounds: Bounds) -> None:
@@ -108,7 +108,15 @@ def _bound_resources(bounds: Bounds) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
-        resource.setrlimit(limit, (value, value))
+        _lower(limit, value, value)
+
+
+def _lower(limit: int, soft: int, hard: int) -> None:
+    """Set a limit, or leave it where it is lower already."""
+    _, ceiling = resource.getrlimit(limit)
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    resource.setrlimit(limit, (soft, hard))
 
 
 def _change_user(bounds: Bounds) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,6 +14,7 @@ from otelprof.artifacts.artifact import pack_header, read_artifact
 from otelprof.artifacts.cache import MAX_KEYS
 from otelprof.artifacts.keys import FileKey, key_name
 from otelprof.artifacts.kinds import ArtifactKind
+from otelprof.artifacts.memory import write_all
 from otelprof.errors import BadArtifact, EnvironmentFailure
 
 __all__ = ("DirectoryCache",)
@@ -48,6 +50,8 @@ class DirectoryCache:
         self._found_bytes: int | None = None
         self._written_bytes = 0
         self._warned = False
+        # Two listings of one open directory would share its position.
+        self._listing = threading.Lock()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as opened:
@@ -112,8 +116,8 @@ class DirectoryCache:
             with _temporary(self._artifacts) as name:
                 descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._artifacts)
                 try:
-                    _write_all(descriptor, pack_header(kind, content, payload))
-                    _write_all(descriptor, payload)
+                    write_all(descriptor, pack_header(kind, content, payload))
+                    write_all(descriptor, payload)
                     stored = read_artifact(descriptor, kind, content)
                     self._written_bytes += _occupied_bytes(os.fstat(descriptor))
                 finally:
@@ -135,6 +139,10 @@ class DirectoryCache:
 
     def tidy(self) -> None:
         """Throw out what was not used for longest until the rest is within the limit, and links to nothing."""
+        with self._listing:
+            self._tidy()
+
+    def _tidy(self) -> None:
         now = time.time()
         entries: list[_Entry] = []
         with os.scandir(self._artifacts) as listing:
@@ -208,9 +216,3 @@ def _temporary(directory: int) -> Iterator[str]:
     finally:
         with suppress(OSError):
             os.unlink(name, dir_fd=directory)
-
-
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

@@ -43,6 +43,7 @@ class WorkerProcess(Protocol):
 Spawn: TypeAlias = Callable[[], WorkerProcess]
 """Starts a worker; raises WorkerFailure when that is impossible.
 
+Called from a helper thread, and a worker ends with the thread that started it (``PR_SET_PDEATHSIG``).
 A process that keeps the capabilities which the agent dropped can stand behind it.
 """
 

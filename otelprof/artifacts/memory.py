@@ -1,4 +1,4 @@
-"""Files in memory, and files seen as memory."""
+"""Files in memory, and memory to and from files."""
 
 import ctypes
 import errno
@@ -7,7 +7,7 @@ import os
 import weakref
 from typing import Final
 
-__all__ = ("MAPPED_FROM_BYTES", "create_memory_file", "map_file", "seal")
+__all__ = ("MAPPED_FROM_BYTES", "create_memory_file", "map_file", "seal", "write_all")
 
 MAPPED_FROM_BYTES: Final = 64 << 10
 """Less is cheaper as bytes: the kernel maps 64 KiB around whatever is touched first (``fault_around_bytes``)."""
@@ -47,6 +47,13 @@ def seal(descriptor: int, *, size_only: bool = False) -> None:
     if not size_only:
         seals |= fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of it at the file's position; raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def map_file(descriptor: int, size_bytes: int) -> memoryview:

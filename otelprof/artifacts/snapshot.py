@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from otelprof.artifacts.memory import create_memory_file, seal
+from otelprof.artifacts.memory import create_memory_file, seal, write_all
 
 __all__ = ("Snapshot",)
 
@@ -62,7 +62,7 @@ class Snapshot:
                     self.close()
                     return
                 digest.update(buffer[:count])
-                os.write(copy, buffer[:count])
+                write_all(copy, buffer[:count])
                 at += count
                 copied += count
             seal(copy)

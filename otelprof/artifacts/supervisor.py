@@ -40,7 +40,7 @@ class Verdict(Enum):
 
 
 class Answer(NamedTuple):
-    """What the worker says about one file, and how the parser ended where that tells something."""
+    """What the worker says about one file; ``detail`` of DONE and REFUSED is in the output file."""
 
     verdict: Verdict
     detail: str = ""
@@ -171,12 +171,12 @@ def _verdict(status: int, *, timed_out: bool) -> Answer:
         return Answer(Verdict.HANG, "processor time limit")
     if status < 0:
         return Answer(Verdict.CRASH, _signal_name(-status))
-    verdicts = {
-        wire.EXIT_DONE: Verdict.DONE,
-        wire.EXIT_REFUSED: Verdict.REFUSED,
-        wire.EXIT_MEMORY: Verdict.MEMORY,
+    answers = {
+        wire.EXIT_DONE: Answer(Verdict.DONE),
+        wire.EXIT_REFUSED: Answer(Verdict.REFUSED),
+        wire.EXIT_MEMORY: Answer(Verdict.MEMORY, "memory limit"),
     }
-    return Answer(verdicts.get(status, Verdict.CRASH), "" if status in verdicts else f"exit status {status}")
+    return answers.get(status, Answer(Verdict.CRASH, f"exit status {status}"))
 
 
 def _signal_name(number: int) -> str:

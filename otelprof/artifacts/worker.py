@@ -21,6 +21,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from otelprof.artifacts import wire
 from otelprof.artifacts.confine import Bounds, confine_parser, confine_worker
+from otelprof.artifacts.memory import write_all
 from otelprof.errors import OtelprofError
 
 __all__ = ("main",)
@@ -136,10 +137,6 @@ def _await(parser: int, deadline: float) -> tuple[bool, int]:
 
 
 def _write(output: int, data: bytes) -> None:
-    os.pwrite(output, wire.OUTPUT.pack(len(data)), 0)
-    rest = memoryview(data)
-    at = wire.OUTPUT.size
-    while rest:
-        written = os.pwrite(output, rest, at)
-        rest = rest[written:]
-        at += written
+    os.lseek(output, 0, os.SEEK_SET)
+    write_all(output, wire.OUTPUT.pack(len(data)))
+    write_all(output, data)

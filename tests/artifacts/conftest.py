@@ -60,6 +60,9 @@ class Workshop:
         assert self.store.wait(time.monotonic() + 60)
         data = self.store.get(kind, key_of(path))
         assert (data is not None) == (self.store.state(kind, key_of(path)) is State.READY)
+        counters = self.store.counters()
+        answered = sum(count for name, count in counters.items() if name.startswith(("built", "shared", "failed_")))
+        assert counters["requests"] == answered
         return None if data is None else bytes(data)
 
     def parser(self) -> int:

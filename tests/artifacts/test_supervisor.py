@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -27,7 +28,7 @@ class Impostor:
         self._thread.start()
 
     def _run(self, play: Callable[[socket.socket], None], channel: socket.socket) -> None:
-        with channel:
+        with channel, suppress(BrokenPipeError):
             play(channel)
 
     def kill(self) -> None:
