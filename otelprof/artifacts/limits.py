@@ -15,7 +15,8 @@ class Limits:
     ``niceness``            behind the host's own work, yet not starved by it: names are wanted within seconds
     ``address_space_bytes`` of one parse; the tables of the largest browsers need about half
     ``output_bytes``        of one artifact
-    ``shared_bytes``        files up to this size are copied before they are read, and shared by content
+    ``shared_bytes``        files up to this size are copied into memory before they are read, and shared by
+                            content; larger ones are read in place and found by their key only
     ``cpu_s``, ``cpu_s_per_mib``, ``max_cpu_s``  processor time for one file, by its size
     ``wall_factor``         wall time per processor time: every processor may be busy with the host's own work
     ``read_s``              for copying one file; it may lie on a server that is gone
@@ -27,7 +28,7 @@ class Limits:
     niceness: int = 5
     address_space_bytes: int = 512 * _MIB
     output_bytes: int = 64 * _MIB
-    shared_bytes: int = 64 * _MIB
+    shared_bytes: int = 32 * _MIB
     cpu_s: float = 2.0
     cpu_s_per_mib: float = 0.1
     max_cpu_s: float = 30.0

@@ -1,8 +1,10 @@
 """The agent's access to artifacts: look up, ask for, wait; never blocks on a file or a parser.
 
-store = ArtifactStore(cache_dir)
-data = store.get(SYMBOLS, key)             # None: ask for it, go on, look again after poll()
-store.request(SYMBOLS, key, [descriptor], label=path)
+::
+
+    data = store.get(SYMBOLS, key)
+    if data is None:
+        store.request(SYMBOLS, key, [descriptor], label=path)  # and look again after poll()
 """
 
 import logging

@@ -90,9 +90,10 @@ class _Worker:
         if not message:
             return False
         number, index, cpu_s, wall_ms = wire.REQUEST.unpack(message)
+        extract = self._extracts[index]
         parser = os.fork()
         if parser == 0:
-            self._parse(self._extracts[index], files, cpu_s)
+            self._parse(extract, files, cpu_s)
         for file in files:
             os.close(file)
         in_time, status = _await(parser, time.monotonic() + wall_ms / 1000)
