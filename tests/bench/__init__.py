@@ -1,0 +1,1 @@
+"""Measures what otelprof costs: ``make bench``, or ``python -m tests.bench``."""
