@@ -77,6 +77,18 @@ def test_profiles_without_id_get_one() -> None:
     assert ids[0] == ids[2] != ids[1]
 
 
+def test_profiles_of_one_message_without_id_get_different_ones() -> None:
+    message = window(0)
+    scope_profiles = message.resource_profiles[0].scope_profiles[0]
+    for number in range(3):
+        scope_profiles.profiles.add().CopyFrom(scope_profiles.profiles[0])
+        scope_profiles.profiles[number + 1].period += 1 + number
+    for profile in scope_profiles.profiles:
+        profile.profile_id = b""
+
+    assert len({profile.profile_id for profile in profiles(merge([message]))}) == 4
+
+
 def test_mixed_shapes_become_profiles_with_ids_of_their_own() -> None:
     mixed = window(0)
     profiles(mixed)[0].samples.add(stack_index=1, values=[3])

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from otelprof.errors import BadProfile
 from otelprof.model.layout import ProfilesData
@@ -113,6 +113,7 @@ def test_mapping_with_its_build_ids() -> None:
     assert sample.stack[0].mapping == Mapping("shop", 1, 9, 3, build_id_gnu="ab", build_id_htlhash="cd")
 
 
+@settings(max_examples=30)
 @given(messages())
 def test_equal_rows_are_the_same_objects(data: ProfilesData) -> None:
     frames: dict[Frame, Frame] = {}
@@ -180,6 +181,7 @@ def test_bytes_that_are_no_message() -> None:
         parse_profiles(b"\xff\xff")
 
 
+@settings(max_examples=30)
 @given(payloads())
 def test_garbage_is_read_or_refused(payload: bytes) -> None:
     try:

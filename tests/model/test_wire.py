@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelprof.model.layout import ProfilesData, Sample
@@ -12,6 +12,7 @@ def examine_sample(payload: bytes) -> list[Finding]:
     return examine(payload, Sample.DESCRIPTOR)
 
 
+@settings(max_examples=30)
 @given(messages())
 def test_good_messages_have_no_findings(message: ProfilesData) -> None:
     assert examine(message.SerializeToString(), ProfilesData.DESCRIPTOR) == []
@@ -74,6 +75,7 @@ def test_findings_are_bounded() -> None:
     assert len(examine_sample(b"\x30\x01" * 1000)) == MAX_FINDINGS
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=300) | payloads())
 def test_ends_on_any_bytes(payload: bytes) -> None:
     for finding in examine(payload, ProfilesData.DESCRIPTOR):
