@@ -19,6 +19,13 @@ Q := $(if $(V),,@)
 step := $(Q)tests/tools/step.sh
 bin := .venv/bin
 stamps := .cache/stamps
+define PRINT_TOP
+import sys
+from otelprof.formats.registry import open_profiles
+from otelprof.formats.top import render_top, top_functions
+print(render_top(top_functions(open_profiles(sys.argv[1]), 20), 120))
+endef
+export PRINT_TOP
 # Recording needs root.
 as_root := $(if $(filter-out 0,$(shell id -u)),sudo)
 
@@ -29,8 +36,11 @@ help: ## list the targets
 # ---- what users and developers call ----
 
 .PHONY: run
-run: $(stamps)/venv bpf ## record this host for ten seconds and say where the flame graph is
-	$(Q)$(as_root) $(bin)/otelprof record -d 10 -o out/flamegraph.html
+run: $(stamps)/venv bpf ## record this host for ten seconds, print the top functions, say where the flame graph is
+	$(Q)mkdir -p out
+	$(Q)$(as_root) $(bin)/otelprof record -d 10 -o out/host.otlp -o out/host.html
+	$(Q)$(bin)/python -c "$$PRINT_TOP" out/host.otlp
+	@echo 'Flame graph: file://$(CURDIR)/out/host.html'
 
 .PHONY: test
 test: deps ## run the tests, after installing what they need
@@ -110,5 +120,6 @@ $(stamps)/go: tests/tools/go.sh tests/e2e/collector/go.mod | $(stamps)/venv
 	$(step) INSTALL go tests/tools/go.sh $(bin)/pip
 	$(Q)mkdir -p $(@D) && touch $@
 
+# packages-test holds ca-certificates, without which no module can be downloaded.
 .cache/bin/otelcol: $(wildcard tests/e2e/collector/*.go tests/e2e/collector/go.*) | $(stamps)/go $(stamps)/packages-test
 	$(step) BUILD $@ env CGO_ENABLED=0 .cache/bin/go build -C tests/e2e/collector -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ .
