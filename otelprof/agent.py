@@ -80,6 +80,7 @@ def open_agent(config: AgentConfig, on_window: Callable[[ClosedWindow], None]) -
         image = read_vdso()
         processes = ProcessTable(roots, read_host(roots))
         binaries = BinaryTable(roots, symbolizer, vdso_binary(image) if image else None)
+        stack.callback(binaries.close)
         stacks = StackTable(sampler.next_epoch)
         profiler = Profiler(
             sampler,

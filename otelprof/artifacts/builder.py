@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from queue import Empty, SimpleQueue
+from queue import Empty, PriorityQueue
 from typing import Final, TypeAlias
 
 from otelprof.artifacts.cache import Cache
@@ -61,8 +61,8 @@ class Result:
     built: bool = False
 
 
-Work: TypeAlias = SimpleQueue[Request | None]
-"""Requests in order, None = end."""
+Work: TypeAlias = PriorityQueue[tuple[int, int, Request | None]]
+"""Rank (lowest first), number of arrival and request; None = end."""
 
 
 class Builder:
@@ -126,10 +126,10 @@ class Builder:
             return None
         if self.supervisor.alive:
             try:
-                return self._work.get(timeout=self._limits.idle_s)
+                return self._work.get(timeout=self._limits.idle_s)[-1]
             except Empty:
                 self.supervisor.retire()
-        return self._work.get()
+        return self._work.get()[-1]
 
     def _answer(self, request: Request) -> Result:
         self._reading = request, time.monotonic() + self._limits.read_s

@@ -20,6 +20,7 @@ class ArtifactKind:
     ``os.preadv``, ``os.fstat`` and ``os.lseek`` on them, memory and the processor.
     ``check`` is ``module:function`` with ``(data: memoryview) -> None``, resolved in the agent alone. It raises
     BadArtifact unless every bound and index in ``data`` is right.
+    ``is_quick`` kinds go first: they take milliseconds, and others cannot be asked for without them.
     ``version`` is raised whenever the layout of the bytes changes. ``name`` becomes part of file names.
     """
 
@@ -27,6 +28,7 @@ class ArtifactKind:
     version: int
     extract: str
     check: str
+    is_quick: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or len(self.name.encode()) > MAX_NAME_BYTES:
@@ -34,7 +36,11 @@ class ArtifactKind:
 
 
 IDENTITY: Final = ArtifactKind(
-    "identity", 1, "otelprof.symbols.extract:extract_identity", "otelprof.symbols.identity:check_identity"
+    "identity",
+    1,
+    "otelprof.symbols.extract:extract_identity",
+    "otelprof.symbols.identity:check_identity",
+    is_quick=True,
 )
 """What a binary is: segments, build ids, language."""
 

@@ -206,9 +206,9 @@ class ArtifactStore:
             builder.stop()
         if self._work is not None:
             while not self._work.empty():
-                if (request := self._work.get()) is not None:
+                if (request := self._work.get()[-1]) is not None:
                     request.close()
-            self._work.put(None)
+            self._work.put((0, 0, None))
         # A thread that is stuck in a read keeps what it may still use.
         if all(builder.join(timeout_s=2.0) for builder in self._builders):
             os.close(self._wakeup)
@@ -236,11 +236,11 @@ class ArtifactStore:
 
     def _put(self, request: "Request") -> None:
         if self._work is None:
-            from queue import SimpleQueue
+            from queue import PriorityQueue
 
-            self._work = SimpleQueue()
+            self._work = PriorityQueue()
             self._start_builder(self._work, self._limits)
-        self._work.put(request)
+        self._work.put((0 if request.kind.is_quick else 1, self._counts["requests"], request))
 
     def _start_builder(self, work: "Work", limits: Limits) -> None:
         from otelprof.artifacts.builder import Builder

@@ -113,10 +113,10 @@ class FrameNamer:
         if process is not None and process.mappings:
             if raw.is_return_address and mapping_at(process, address) is None:
                 return None, True
-            number, vaddr, certain = self._binaries.locate(process, address)
-            if number:
-                return self._native(number, vaddr)
-            return _unknown(process, address), certain
+            location = self._binaries.locate(process, address)
+            if location.binary:
+                return self._native(location.binary, location.address)
+            return _unknown(process, address), location.certain
         if known is not None and known.build_id:
             return self._by_build_id(known, is_return_address=raw.is_return_address)
         return Frame("unknown", address), process is not None

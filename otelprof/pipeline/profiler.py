@@ -14,6 +14,7 @@ from otelprof.pipeline.rows import RowResolver
 from otelprof.pipeline.stacks import StackTable
 from otelprof.pipeline.window import ClosedWindow, OpenWindow
 from otelprof.processes.table import Process, ProcessTable
+from otelprof.sampler.mapping_rows import MappingRow
 from otelprof.sampler.records import BuildIds, Notice, SpaceId, StackDefinition
 from otelprof.sampler.sampler import Sampler
 
@@ -25,8 +26,8 @@ _HOUSEKEEPING_NS = 1_000_000_000
 _SWEEP_NS = 5_000_000_000
 _PATIENCE_NS = 2_000_000_000
 """How long a window that has ended waits for names that are being read."""
-_DESCRIBE_PAUSE_NS = 50_000_000
-"""Files are often learnt in bursts: processes that wait for one are described again at most so often."""
+_DESCRIBE_PAUSE_NS = 500_000_000
+"""Processes with raw addresses are described again at most so often: more is known of their binaries by then."""
 
 
 class Profiler:
@@ -64,6 +65,7 @@ class Profiler:
         self._wall_clock = wall_clock or WallClock(monotonic_ns)
         self._refresh = RefreshPlan(monotonic_ns)
         self._incomplete: set[SpaceId] = set()
+        self._described: dict[SpaceId, tuple[MappingRow, ...]] = {}
         self._ended: deque[OpenWindow] = deque()
         self.consumed = 0
         self.accepted = 0
@@ -133,6 +135,8 @@ class Profiler:
                 case Notice():
                     self._describe(self._processes.learn(record))
         for definition in definitions:
+            if definition.space:
+                self._incomplete.add(definition.space)
             if self._resolver.prepare(definition).unmapped and self._refresh.is_due(definition.space):
                 self._refresh_mappings(definition.space)
         self._stacks.turn_when_full()
@@ -147,31 +151,31 @@ class Profiler:
 
     def _describe(self, process: Process) -> None:
         """Tell the kernel side what is mapped where, as far as it is known."""
-        described = self._binaries.rows(process)
         if process.gone:
             return
-        self._sampler.describe(process.pid, process.space, described.rows)
-        if described.pending:
-            self._incomplete.add(process.space)
-        else:
-            self._incomplete.discard(process.space)
+        rows = self._binaries.rows(process)
+        if self._described.get(process.space) != rows:
+            self._sampler.describe(process.pid, process.space, rows)
+            self._described[process.space] = rows
 
     def _describe_incomplete(self) -> None:
-        for space in tuple(self._incomplete):
+        """Describe processes again of which addresses were still raw: more may be known of their binaries."""
+        for space in self._incomplete:
             process = self._processes.get(space)
-            if process is None or process.gone:
-                self._incomplete.discard(space)
-            elif not self._binaries.rows(process).pending:
+            if process is not None:
                 self._describe(process)
+        self._incomplete.clear()
 
     def _housekeeping(self, now_ns: int) -> None:
         self._store.poll()
+        self._binaries.release_files()
         self._sampler.follow_hotplug()
         if now_ns >= self._next_sweep_ns:
             self._next_sweep_ns = now_ns + _SWEEP_NS
             for process in self._processes.sweep():
                 self._sampler.forget(process.space)
                 self._refresh.forget(process.space)
+                self._described.pop(process.space, None)
 
     def _end_window(self, now_ns: int) -> None:
         self._drain()

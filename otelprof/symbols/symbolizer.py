@@ -84,6 +84,13 @@ class Symbolizer:
                 known.identity = Identity.parse(data) if data else _NOT_READABLE
         return known.identity
 
+    def known_identity(self, binary: BinaryFile) -> Identity | None:
+        """Return the identity if it is at hand; unlike :meth:`identity` this asks for nothing."""
+        known = self._known(binary)
+        if known.identity is None and (data := self._store.get(IDENTITY, (binary.key,))) is not None:
+            known.identity = Identity.parse(data)
+        return known.identity
+
     def lines(self, binary: BinaryFile, address: int) -> tuple[Line, ...] | None:
         """Return the function at ``address`` (of the ELF file's own address space) as one line.
 

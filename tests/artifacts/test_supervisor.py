@@ -116,13 +116,24 @@ def test_nonsense_ends_the_worker_and_is_tried_once_more(nonsense: Callable[[int
     supervisor.retire()
 
 
-def test_a_reply_that_came_before_the_request_is_not_taken() -> None:
+def test_a_reply_that_came_before_the_request_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    both_sent = threading.Event()
+
     def hasty(channel: socket.socket) -> None:
         channel.send(wire.READY)
         channel.send(done(0))
+        both_sent.set()
         answering(lambda _number: b"")(channel)
 
     supervisor, _ = supervise(hasty, answering(done))
+    spawn = supervisor._spawn
+
+    def spawn_and_wait() -> WorkerProcess:
+        worker = spawn()
+        assert both_sent.wait(60)
+        return worker
+
+    monkeypatch.setattr(supervisor, "_spawn", spawn_and_wait)
     assert parse(supervisor) is Verdict.DONE
     assert supervisor.starts == 2
     supervisor.retire()
