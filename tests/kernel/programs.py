@@ -1,8 +1,10 @@
 """C programs of ``tests/kernel/workloads``, compiled for a test and run under it."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ("FRAME_POINTERS", "build", "running")
@@ -33,10 +35,13 @@ def build(folder: Path, source: str, *flags: str, name: str = "", options: Seque
 
 @contextmanager
 def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a program; it is killed at the end."""
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+    """Run a program; it and its children are killed at the end."""
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

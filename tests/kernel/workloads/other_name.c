@@ -6,6 +6,7 @@ static volatile unsigned long sink;
 
 __attribute__((noinline)) void NAME(void)
 {
+	__asm__ volatile("" ::"r"(__builtin_frame_address(0)));
 	for (int i = 0; i < 100000; i++)
 		sink += i;
 }
