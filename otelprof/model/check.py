@@ -4,6 +4,7 @@ The rules are those of the specification, of the conformance tool of the profili
 receivers and backends have shown to need.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -40,7 +41,7 @@ RULES: tuple[Rule, ...] = tuple(
 """All rules, by number."""
 
 MAX_BREACHES = 100
-"""Breaches of one rule that are listed one by one; a last one tells how many more there are."""
+"""Breaches of one rule that are listed one by one; a last one of each level tells how many more there are."""
 
 
 def check(data: ProfilesData | bytes, *, max_bytes: int | None = None) -> list[Breach]:
@@ -74,9 +75,9 @@ def _judge(view: View, available: frozenset[Needs]) -> Iterator[Breach]:
             found = rule.examine(view)
             for place, message, level in islice(found, MAX_BREACHES):
                 yield Breach(rule.id, level or rule.level, place, message)
-            more = sum(1 for _ in found)
-            if more:
-                yield Breach(rule.id, rule.level, WHOLE, f"{more} more breaches of this rule")
+            more = Counter(level or rule.level for _, _, level in found)
+            for level, number in more.items():
+                yield Breach(rule.id, level, WHOLE, f"{number} more breaches of this rule")
 
 
 def _open(
@@ -98,7 +99,7 @@ def _open(
         if message.HasField("dictionary"):
             available.add("dictionary")
     view = View(
-        message or ProfilesData(),
+        ProfilesData() if message is None else message,
         findings=findings,
         size_bytes=size_bytes,
         max_bytes=max_bytes,

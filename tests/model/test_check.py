@@ -718,6 +718,23 @@ def test_many_breaches_of_one_rule_are_summed_up() -> None:
     assert breaches[-1].message == "5 more breaches of this rule"
 
 
+def test_many_notices_do_not_become_an_error() -> None:
+    samples = [
+        Addition(
+            Resource((("service.name", "x"),)),
+            CPU,
+            (Frame("native", 0x1000, Mapping(f"/bin/{number}", 0x1000, 0x2000, build_id_gnu="ab")),),
+            (),
+            (START_NS,),
+            (),
+            None,
+        )
+        for number in range(MAX_BREACHES + 1)
+    ]
+
+    assert {breach.level for breach in check(build_message(samples))} == {Level.NOTICE}
+
+
 def test_empty_bytes_are_an_empty_message() -> None:
     assert rules(check(b"")) == {"R2", "R6"}
 

@@ -157,10 +157,17 @@ def test_references_become_inline() -> None:
         item.key_strindex = len(strings) - 1
         item.key = ""
     attributes.sort(key=lambda item: -item.key_strindex)
+    plain_scope = plain.resource_profiles[0].scope_profiles[0].scope
+    plain_scope.attributes.add(key="a").value.int_value = 1
+    plain_scope.attributes.add(key="b").value.string_value = "main"
+    scope = referring.resource_profiles[0].scope_profiles[0].scope
+    main = list(referring.dictionary.string_table).index("main")
+    scope.attributes.add(key="b").value.string_value_strindex = main
+    scope.attributes.add(key="a").value.int_value = 1
 
     merged = merge([plain, referring])
 
-    assert len(merged.resource_profiles) == 1
+    assert len(profiles(merged)) == 1
     assert Counter(item.key for item in merged.resource_profiles[0].resource.attributes) == Counter(
         key for key, _ in SHOP.attributes
     )
