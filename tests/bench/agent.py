@@ -138,6 +138,7 @@ MEASUREMENT = Measurement(
     "agent",
     "`otelprof run --exporter otlp` with windows of 5 s to a real Collector over loopback: user and system CPU of all"
     " its processes after a warm-up of three windows, in slices of 5 s (the value is their mean); PSS of all its"
-    " processes without mappings of BPF maps, plus memlock of its maps, 60 s after the last new binary. Its artifact cache was empty at start.",
+    " processes without mappings of BPF maps, plus memlock of its maps, 60 s after the last new binary. Its artifact"
+    " cache was empty at start.",
     _measure,
 )
