@@ -28,7 +28,7 @@ class Impostor:
         self._thread.start()
 
     def _run(self, play: Callable[[socket.socket], None], channel: socket.socket) -> None:
-        with channel, suppress(BrokenPipeError):
+        with channel, suppress(ConnectionError):
             play(channel)
 
     def kill(self) -> None:
