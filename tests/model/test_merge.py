@@ -173,6 +173,25 @@ def test_references_become_inline() -> None:
     )
 
 
+def test_references_in_the_attribute_table_become_inline() -> None:
+    plain, referring = window(0), window(1)
+    for data in (plain, referring):
+        data.dictionary.string_table.append("key")
+        row = data.dictionary.attribute_table.add(key_strindex=len(data.dictionary.string_table) - 1)
+        row.value.string_value = "main"
+        profiles(data)[0].samples[0].attribute_indices.append(len(data.dictionary.attribute_table) - 1)
+    row.value.string_value_strindex = list(referring.dictionary.string_table).index("main")
+
+    assert len(profiles(merge([plain, referring]))[0].samples) == 1
+
+
+def test_attributes_that_are_not_set_are_left_out() -> None:
+    data = window(0)
+    profiles(data)[0].samples[0].attribute_indices.append(0)
+
+    assert merge([data]) == merge([window(0)])
+
+
 def test_profiles_without_samples_and_no_messages_leave_nothing() -> None:
     empty = window(0)
     del profiles(empty)[0].samples[:]

@@ -113,6 +113,15 @@ def test_mapping_with_its_build_ids() -> None:
     assert sample.stack[0].mapping == Mapping("shop", 1, 9, 3, build_id_gnu="ab", build_id_htlhash="cd")
 
 
+def test_attributes_that_are_not_set_are_left_out() -> None:
+    data = small_message()
+    data.resource_profiles[0].scope_profiles[0].profiles[0].samples[0].attribute_indices.append(0)
+
+    (sample,) = read_samples(data)
+
+    assert sample.attributes == ()
+
+
 @settings(max_examples=30)
 @given(messages())
 def test_equal_rows_are_the_same_objects(data: ProfilesData) -> None:
