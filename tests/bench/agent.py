@@ -22,6 +22,7 @@ __all__ = ("MEASUREMENT",)
 _OTELPROF = Path(sys.executable).with_name("otelprof")
 _WINDOW_S = 5
 _CORES = 2
+_READINGS = 5
 _MEBI = 1 << 20
 
 
@@ -96,9 +97,9 @@ def _wait_for_quiet(cache: Path, times: _Times) -> float:
     return time.monotonic() - changed_at
 
 
-def _memory(pid: int, repetitions: int) -> list[Memory]:
+def _memory(pid: int) -> list[Memory]:
     readings = []
-    for _ in range(repetitions):
+    for _ in range(_READINGS):
         readings.append(memory_of(pid))
         time.sleep(1)
     return readings
@@ -119,7 +120,7 @@ def _measure_case(case: _Case, times: _Times) -> Iterator[Figure]:
             if not case.busy_cores:
                 return
             quiet_s = _wait_for_quiet(folder / "cache", times)
-            readings = _memory(pid, _WINDOW_S)
+            readings = _memory(pid)
     shortfall = "" if quiet_s >= times.quiet_s else f" (only {quiet_s:.0f} s after the last new binary)"
     totals = [(reading.pss_bytes + reading.bpf_maps_bytes) / _MEBI for reading in readings]
     yield Figure(f"memory, {case.name}{shortfall}", "MiB", totals, 80, peer="98-118 MB")

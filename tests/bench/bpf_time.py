@@ -36,7 +36,7 @@ _LONGEST_WARM_UP_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The counts of the program on all CPUs: time and ticks as the kernel counts them, captured samples as it does."""
+    """Counts of all CPUs: what the kernel measured of the program, and what the program counted itself."""
 
     run_time_ns: int
     ticks: int

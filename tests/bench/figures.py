@@ -66,4 +66,5 @@ def number(value: float) -> str:
     """Three significant digits, never an exponent."""
     if value == 0:
         return "0"
-    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}"

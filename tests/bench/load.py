@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 __all__ = ("busy_cores",)
 
-# Varied work: some ten thousand distinct leaf addresses, in several libraries.
+# Work of several kinds: a loop that is always at one place would make every stack the same.
 _BUSY = """
 import json, re, zlib
 record = {str(number): [number, str(number) * 3, {"value": number / 7}] for number in range(200)}
