@@ -4,12 +4,14 @@ import logging
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from otelprof.errors import ExportError
 from otelprof.pipeline.batch import Batch
 from otelprof.pipeline.exporter import Exporter
 
-__all__ = ("Delivery",)
+__all__ = ("Delivery", "DeliveryCounts")
 
 _MAX_WAITING_BYTES = 32 << 20
 """Batches that wait while an exporter is slow; beyond it the oldest is dropped."""
@@ -17,11 +19,17 @@ _MAX_WAITING_BYTES = 32 << 20
 _logger = logging.getLogger(__name__)
 
 
-class Delivery:
-    """Hands batches to an exporter in order, and counts what became of their samples.
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """Samples by what became of them; ``dropped`` by reason. Their sum are all samples that were put."""
 
-    ``exported + dropped + pending`` are the samples of all batches that were :meth:`put`.
-    """
+    exported: int
+    dropped: Mapping[str, int]
+    pending: int
+
+
+class Delivery:
+    """Hands batches to an exporter in order, and counts what became of their samples."""
 
     def __init__(self, name: str, exporter: Exporter, *, max_waiting_bytes: int = _MAX_WAITING_BYTES) -> None:
         """``name`` is what messages call the exporter."""
@@ -36,11 +44,14 @@ class Delivery:
         self._changed = threading.Condition()
         self._ending = False
         self._failing = False
+        # Of its own, so that a message about one exporter is no repetition of that about another.
+        self._logger = _logger.getChild(name)
         self._thread = threading.Thread(target=self._run, name=f"exporter-{name}", daemon=True)
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
         """Queue a batch; the oldest one that waits is dropped when there is no room."""
+        is_too_slow = False
         with self._changed:
             self._waiting.append(batch)
             self._waiting_bytes += len(batch.payload)
@@ -49,25 +60,34 @@ class Delivery:
                 oldest = self._waiting.popleft()
                 self._waiting_bytes -= len(oldest.payload)
                 self._settle(oldest, 0, "queue_full")
+                is_too_slow = True
             self._changed.notify_all()
+        if is_too_slow:
+            self._logger.warning("exporter %s is too slow, the oldest profiles are dropped", self.name)
+
+    def counts(self) -> DeliveryCounts:
+        """What became of the samples, all at one moment."""
+        with self._changed:
+            return DeliveryCounts(self.exported, dict(self.dropped), self.pending)
 
     def finish(self, timeout_s: float) -> bool:
-        """Deliver what waits, for as long as is given; tells whether all of it was settled."""
+        """Deliver what waits, for as long as is given; tells whether all of it was settled and the exporter closed."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             self._ending = True
             self._changed.notify_all()
         self._thread.join(max(deadline_s - time.monotonic(), 0))
-        settled = not self._thread.is_alive()
-        if settled:
-            self._exporter.close()
-        return settled
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
             exported, reason = self._export(batch)
             with self._changed:
                 self._settle(batch, exported, reason)
+        try:
+            self._exporter.close()
+        except Exception as error:
+            self._logger.warning("exporter %s cannot be closed: %s", self.name, error)
 
     def _next(self) -> Batch | None:
         with self._changed:
@@ -79,25 +99,29 @@ class Delivery:
             return batch
 
     def _export(self, batch: Batch) -> tuple[int, str]:
+        """Samples that were delivered, and what became of the others."""
         try:
             result = self._exporter.export(batch)
+            if not 0 <= result.exported <= batch.sample_count:
+                raise ValueError(f"{result.exported} samples delivered of {batch.sample_count}")
+            outcome = result.exported, result.drop_reason or "rejected"
         except ExportError as error:
             self._warn(str(error))
             return 0, "export_failed"
-        except Exception as error:  # somebody else's code, which must not end ours
-            _logger.debug("the exporter raised", exc_info=error)
+        except BaseException as error:  # somebody else's code, which must not end ours
+            self._logger.debug("the exporter raised", exc_info=error)
             self._warn(f"it raised {type(error).__name__}: {error}")
             return 0, "exporter_error"
         if self._failing:
             self._failing = False
-            _logger.warning("exporter %s delivers again", self.name)
-        return result.exported, result.drop_reason or "rejected"
+            self._logger.warning("exporter %s delivers again", self.name)
+        return outcome
 
     def _warn(self, reason: str) -> None:
         """Once per outage."""
         if not self._failing:
             self._failing = True
-            _logger.warning("exporter %s cannot deliver, profiles are dropped until it can: %s", self.name, reason)
+            self._logger.warning("exporter %s cannot deliver, profiles are dropped until it can: %s", self.name, reason)
 
     def _settle(self, batch: Batch, exported: int, reason: str) -> None:
         self.pending -= batch.sample_count

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from otelprof.errors import UsageError
+from otelprof.errors import EnvironmentFailure, UsageError
 from otelprof.pipeline.batch import Batch
 
 __all__ = ("ENTRY_POINT_GROUP", "ExportResult", "Exporter", "ExporterFactory", "available_exporters", "load_exporter")
@@ -49,9 +49,15 @@ def available_exporters() -> tuple[str, ...]:
 
 
 def load_exporter(name: str) -> ExporterFactory:
-    """Import the factory called ``name``; raises UsageError naming those that exist."""
+    """Import the factory called ``name``.
+
+    Raises UsageError naming those that exist, EnvironmentFailure when its package cannot be imported.
+    """
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        factory: ExporterFactory = point.load()
+        try:
+            factory: ExporterFactory = point.load()
+        except (ImportError, AttributeError) as error:
+            raise EnvironmentFailure(f"exporter {name} is installed but cannot be loaded: {error}") from error
         return factory
     known = ", ".join(available_exporters()) or "none installed"
     raise UsageError(f"there is no exporter called {name!r}; installed: {known}")
