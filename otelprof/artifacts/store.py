@@ -117,6 +117,13 @@ class ArtifactStore:
         """Return the artifact when it is READY: read-only, aligned to 8 bytes, valid as long as it is referenced."""
         return self._look_up(kind, key).data
 
+    def content(self, key: tuple[FileKey, ...]) -> bytes | None:
+        """Return a hash of what is in the files, None while it is not known; equal for files of equal content only.
+
+        Files too large to be copied, or written a moment ago, are never found equal to others.
+        """
+        return self._cache.content_of(key)
+
     def request(self, kind: ArtifactKind, key: tuple[FileKey, ...], files: Sequence[int], *, label: str) -> None:
         """Ask for an artifact that is UNKNOWN; in every other state nothing happens.
 

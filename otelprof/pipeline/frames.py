@@ -1,12 +1,16 @@
 """From the words that the kernel side wrote to named frames, each distinct frame once."""
 
+import logging
 from dataclasses import dataclass
 
+from otelprof.errors import OtelprofError
 from otelprof.model.stack import Frame, Mapping
 from otelprof.pipeline.binaries import BinaryTable, mapping_at
-from otelprof.processes.table import Process, ProcessTable
+from otelprof.pipeline.unnoticed import is_unnoticed
+from otelprof.processes.mappings import ProcessMapping
+from otelprof.processes.table import ProcessTable
 from otelprof.sampler.records import BuildIdFrame, BuildIds, FrameKind, RawFrame, SpaceId, StackDefinition, decode_frame
-from otelprof.symbols.kernel import KernelSymbols
+from otelprof.symbols.kernel import KernelState, KernelSymbols
 from otelprof.symbols.symbolizer import Symbolizer, frame_type
 
 __all__ = ("FrameNamer", "NamedFrames")
@@ -14,7 +18,12 @@ __all__ = ("FrameNamer", "NamedFrames")
 _MAX_FRAMES = 32768
 """Named frames kept: some 400 bytes each."""
 
+_MAX_MAPPINGS = 16384
+"""Mappings of which equal ones are kept once."""
+
 _CacheKey = tuple[int, int, int]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +31,7 @@ class NamedFrames:
     """Frames, leaf first. ``final`` is False while a name may still come: ask again.
 
     ``cut`` says that the walk had left the stack: what it found above belongs to no code and is left out.
-    ``unmapped`` says that code ran where the process had none when its mappings were read.
+    ``unmapped`` says that code ran where the process had none when its mappings were read, so they are out of date.
     """
 
     frames: tuple[Frame, ...]
@@ -32,11 +41,15 @@ class NamedFrames:
 
 
 class FrameNamer:
-    """Names frames from symbols, kallsyms and mappings, and remembers those whose name is final."""
+    """Names frames from symbols, kallsyms and mappings, and remembers those whose name is final.
+
+    ``errors`` counts failures to name one; it stays in its stack without a name.
+    """
 
     def __init__(
         self, processes: ProcessTable, binaries: BinaryTable, symbolizer: Symbolizer, kernel: KernelSymbols
     ) -> None:
+        self.errors = 0
         self._processes = processes
         self._binaries = binaries
         self._symbolizer = symbolizer
@@ -50,13 +63,12 @@ class FrameNamer:
         final = True
         unmapped = self._leaf_is_unmapped(definition)
         for index, words in enumerate(definition.frames()):
-            raw = decode_frame(words)
             known = build_ids.frames[index] if build_ids and index < len(build_ids.frames) else None
-            frame, certain = self._frame(raw, definition.space, known)
+            frame, certain = self._frame(decode_frame(words), definition.space, known)
+            final &= certain
             if frame is None:
                 return NamedFrames(tuple(frames), final, cut=True, unmapped=unmapped)
             frames.append(frame)
-            final &= certain
         return NamedFrames(tuple(frames), final, unmapped=unmapped)
 
     def _leaf_is_unmapped(self, definition: StackDefinition) -> bool:
@@ -75,24 +87,37 @@ class FrameNamer:
         found = self._cache.get(key)
         if found is not None:
             return found, True
-        match raw.kind:
-            case FrameKind.NATIVE:
-                frame, final = self._native(raw.detail, address)
-            case FrameKind.KERNEL:
-                kernel = self._kernel.frame(address)
-                frame, final = kernel or Frame("kernel", address), kernel is not None
-            case FrameKind.RAW:
-                found, final = self._raw(raw, space, address, known)
-                if found is None:
-                    return None, final
-                frame = found
-            case FrameKind.CODE_OBJECT:
-                frame, final = Frame("unknown", address), True
-        if final:
+        try:
+            frame, final = self._look_up(raw, space, address, known)
+        except (OtelprofError, OSError) as error:
+            self.errors += 1
+            _logger.warning("a frame has no name, for its binary cannot be read: %s", error)
+            return Frame("kernel" if raw.kind is FrameKind.KERNEL else "native", address), False
+        if final and frame is not None:
             self._cache[key] = frame
             if len(self._cache) > _MAX_FRAMES:
                 del self._cache[next(iter(self._cache))]
         return frame, final
+
+    def _look_up(
+        self, raw: RawFrame, space: SpaceId, address: int, known: BuildIdFrame | None
+    ) -> tuple[Frame | None, bool]:
+        match raw.kind:
+            case FrameKind.NATIVE:
+                return self._native(raw.detail, address)
+            case FrameKind.KERNEL:
+                return self._in_kernel(address)
+            case FrameKind.RAW:
+                return self._raw(raw, space, address, known)
+            case FrameKind.CODE_OBJECT:
+                return Frame("unknown", address), True
+
+    def _in_kernel(self, address: int) -> tuple[Frame, bool]:
+        frame = self._kernel.frame(address)
+        if frame is None:
+            return Frame("kernel", address), False
+        # Code that was loaded a moment ago gets its name when kallsyms is read again.
+        return frame, bool(frame.lines) or self._kernel.state is not KernelState.READY
 
     def _native(self, number: int, address: int) -> tuple[Frame, bool]:
         file, identity = self._binaries.file(number), self._binaries.identity(number)
@@ -100,7 +125,7 @@ class FrameNamer:
             return Frame("native", address), file is None
         mapping = identity.mapping_at(address, file.path)
         if mapping is not None:
-            mapping = self._mappings.setdefault(mapping, mapping)
+            mapping = self._shared(mapping)
         lines = self._symbolizer.lines(file, address)
         if lines is None:
             return Frame(identity.language or "native", address, mapping), False
@@ -111,15 +136,18 @@ class FrameNamer:
     ) -> tuple[Frame | None, bool]:
         process = self._processes.get(space)
         if process is not None and process.mappings:
-            if raw.is_return_address and mapping_at(process, address) is None:
+            mapping = mapping_at(process, address)
+            if mapping is None and raw.is_return_address:
                 return None, True
             location = self._binaries.locate(process, address)
             if location.binary:
                 return self._native(location.binary, location.address)
-            return _unknown(process, address), location.certain
+            if not location.certain or known is None or not known.build_id:
+                # Where nothing is mapped in a process that runs, its mappings will be read again.
+                return _unknown(mapping, address), location.certain and (mapping is not None or process.gone)
         if known is not None and known.build_id:
             return self._by_build_id(known, is_return_address=raw.is_return_address)
-        return Frame("unknown", address), process is not None
+        return Frame("unknown", address), process is not None and not is_unnoticed(process)
 
     def _by_build_id(self, known: BuildIdFrame, *, is_return_address: bool) -> tuple[Frame, bool]:
         """A frame of a process that was gone before anybody could look, by what the kernel knew."""
@@ -130,11 +158,15 @@ class FrameNamer:
         if vaddr is not None:
             return self._native(number, vaddr)
         # A file offset is no address, and without the file nobody can tell the address.
-        mapping = Mapping("", build_id_gnu=build_id)
-        return Frame("native", 0, self._mappings.setdefault(mapping, mapping)), True
+        return Frame("native", 0, self._shared(Mapping("", build_id_gnu=build_id))), False
+
+    def _shared(self, mapping: Mapping) -> Mapping:
+        found = self._mappings.setdefault(mapping, mapping)
+        if len(self._mappings) > _MAX_MAPPINGS:
+            del self._mappings[next(iter(self._mappings))]
+        return found
 
 
-def _unknown(process: Process, address: int) -> Frame:
+def _unknown(mapping: ProcessMapping | None, address: int) -> Frame:
     """Code without a known binary: a JIT's, or of a file that cannot be read."""
-    mapping = mapping_at(process, address)
     return Frame("native" if mapping is not None and mapping.is_file else "unknown", address)

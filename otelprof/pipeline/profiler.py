@@ -3,19 +3,19 @@
 import select
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from otelprof.artifacts.store import ArtifactStore
 from otelprof.model.stack import SampleType
 from otelprof.pipeline.binaries import BinaryTable
 from otelprof.pipeline.clock import WallClock
-from otelprof.pipeline.refresh import RefreshPlan
+from otelprof.pipeline.describer import Describer
+from otelprof.pipeline.failures import Failures
 from otelprof.pipeline.rows import RowResolver
 from otelprof.pipeline.stacks import StackTable
 from otelprof.pipeline.window import ClosedWindow, OpenWindow
-from otelprof.processes.table import Process, ProcessTable
-from otelprof.sampler.mapping_rows import MappingRow
-from otelprof.sampler.records import BuildIds, Notice, SpaceId, StackDefinition
+from otelprof.processes.table import ProcessTable
+from otelprof.sampler.records import BuildIds, Notice, Record, StackDefinition
 from otelprof.sampler.sampler import Sampler
 
 __all__ = ("Profiler",)
@@ -26,15 +26,20 @@ _HOUSEKEEPING_NS = 1_000_000_000
 _SWEEP_NS = 5_000_000_000
 _PATIENCE_NS = 2_000_000_000
 """How long a window that has ended waits for names that are being read."""
+_NAMING_PAUSE_NS = 100_000_000
+"""While it waits: files are read in bursts, and looking for new names costs something."""
 _DESCRIBE_PAUSE_NS = 500_000_000
 """Processes with raw addresses are described again at most so often: more is known of their binaries by then."""
+_MAX_WINDOW_SAMPLES = 1 << 17
+"""A window ends early when it has so many, of some 500 bytes each at worst."""
 
 
 class Profiler:
     """Drains a sampler, learns processes, names stacks and closes windows.
 
     ``on_window`` gets every closed window that has samples, in order. Call :meth:`step` until it is enough, then
-    :meth:`finish`. ``lost`` counts samples that were drained and reached no window, by reason.
+    :meth:`finish`. ``lost`` counts samples that were drained and reached no window, by reason. What fails in a
+    way that is expected on a host is counted in ``failures``, and the rest goes on.
     """
 
     def __init__(
@@ -54,7 +59,6 @@ class Profiler:
     ) -> None:
         self._sampler = sampler
         self._store = store
-        self._processes = processes
         self._binaries = binaries
         self._resolver = resolver
         self._stacks = stacks
@@ -63,14 +67,15 @@ class Profiler:
         self._on_window = on_window
         self._now_ns = monotonic_ns
         self._wall_clock = wall_clock or WallClock(monotonic_ns)
-        self._refresh = RefreshPlan(monotonic_ns)
-        self._incomplete: set[SpaceId] = set()
-        self._described: dict[SpaceId, tuple[MappingRow, ...]] = {}
         self._ended: deque[OpenWindow] = deque()
+        self._has_news = False
+        self._turned_in = -1
         self.consumed = 0
         self.accepted = 0
         self.complete = 0
         self.lost: Counter[str] = Counter()
+        self.failures = Failures()
+        self._describer = Describer(sampler, processes, binaries, self.failures, monotonic_ns)
         self.poll = select.epoll()
         self.poll.register(sampler.fileno(), select.EPOLLIN | select.EPOLLET)
         self.poll.register(store.fileno(), select.EPOLLIN)
@@ -83,6 +88,7 @@ class Profiler:
         self._next_housekeeping_ns = now_ns + _HOUSEKEEPING_NS
         self._next_sweep_ns = now_ns + _SWEEP_NS
         self._next_describe_ns = now_ns
+        self._next_naming_ns = now_ns
         self._sampler.start()
 
     def _open_window(self, sequence: int, start_ns: int) -> OpenWindow:
@@ -95,37 +101,53 @@ class Profiler:
         Returns those descriptors registered with ``poll`` by the caller that are ready.
         """
         wait_ns = min(until_ns, self._next_due_ns()) - self._now_ns()
-        ready = frozenset(fd for fd, _ in self.poll.poll(max(wait_ns, 0) / 1e9))
+        ready = {fd for fd, _ in self.poll.poll(max(wait_ns, 0) / 1e9)}
         if self._sampler.fileno() in ready:
             self._take_records()
         if self._store.fileno() in ready:
-            self._store.poll()
+            self._has_news = True
+            self._poll_store()
         now_ns = self._now_ns()
         if now_ns >= self._next_drain_ns:
             self._next_drain_ns = now_ns + _DRAIN_NS
             self._drain()
-        if self._incomplete and now_ns >= self._next_describe_ns:
+        if now_ns >= self._next_describe_ns:
             self._next_describe_ns = now_ns + _DESCRIBE_PAUSE_NS
-            self._describe_incomplete()
+            self._describer.describe_raw()
         if now_ns >= self._next_housekeeping_ns:
             self._next_housekeeping_ns = now_ns + _HOUSEKEEPING_NS
             self._housekeeping(now_ns)
-        if now_ns >= self._window.end_ns:
-            self._end_window(now_ns)
+        if self._must_end(now_ns):
+            self._end_window()
         self._close_ended(now_ns)
-        return ready
+        self._turn_epoch()
+        return frozenset(ready - {self._sampler.fileno(), self._store.fileno()})
 
     def _next_due_ns(self) -> int:
         return min(self._next_drain_ns, self._next_housekeeping_ns, self._window.end_ns)
 
+    def _poll_store(self) -> None:
+        with self.failures.outlive("artifacts"):
+            self._store.poll()
+
     def _drain(self) -> None:
         # In this order every stack that a sample names has been defined when both are done.
-        self.consumed += self._sampler.drain_samples(self._window.groups)
+        window = self._window
+        count = None
+        with self.failures.outlive("samples"):
+            count = self._sampler.drain_samples(window.groups)
+        if count is None:  # what came before the failure is there
+            count = sum(map(len, window.groups.values())) - window.sample_count
+        window.sample_count += count
+        self.consumed += count
         self._take_records()
 
     def _take_records(self) -> None:
+        records: Sequence[Record] = ()
+        with self.failures.outlive("records"):
+            records = self._sampler.drain_records()
         definitions: list[StackDefinition] = []
-        for record in self._sampler.drain_records():
+        for record in records:
             match record:
                 case StackDefinition():
                     self._stacks.define(record)
@@ -133,63 +155,67 @@ class Profiler:
                 case BuildIds():
                     self._stacks.explain(record)
                 case Notice():
-                    self._describe(self._processes.learn(record))
+                    self._describer.heed(record)
         for definition in definitions:
             if definition.space:
-                self._incomplete.add(definition.space)
-            if self._resolver.prepare(definition).unmapped and self._refresh.is_due(definition.space):
-                self._refresh_mappings(definition.space)
-        self._stacks.turn_when_full()
-
-    def _refresh_mappings(self, space: SpaceId) -> None:
-        before = self._processes.get(space)
-        process = self._processes.refresh_mappings(space)
-        changed = before is not None and process is not None and before.mappings != process.mappings
-        self._refresh.done(space, changed=changed)
-        if changed and process is not None:
-            self._describe(process)
-
-    def _describe(self, process: Process) -> None:
-        """Tell the kernel side what is mapped where, as far as it is known."""
-        if process.gone:
-            return
-        rows = self._binaries.rows(process)
-        if self._described.get(process.space) != rows:
-            self._sampler.describe(process.pid, process.space, rows)
-            self._described[process.space] = rows
-
-    def _describe_incomplete(self) -> None:
-        """Describe processes again of which addresses were still raw: more may be known of their binaries."""
-        for space in self._incomplete:
-            process = self._processes.get(space)
-            if process is not None:
-                self._describe(process)
-        self._incomplete.clear()
+                self._describer.note_raw(definition.space)
+            if self._resolver.prepare(definition).unmapped:
+                self._describer.refresh(definition.space)
 
     def _housekeeping(self, now_ns: int) -> None:
-        self._store.poll()
+        self._poll_store()
         self._binaries.release_files()
-        self._sampler.follow_hotplug()
+        with self.failures.outlive("cpus"):
+            self._sampler.follow_hotplug()
         if now_ns >= self._next_sweep_ns:
             self._next_sweep_ns = now_ns + _SWEEP_NS
-            for process in self._processes.sweep():
-                self._sampler.forget(process.space)
-                self._refresh.forget(process.space)
-                self._described.pop(process.space, None)
+            with self.failures.outlive("sweep"):
+                self._describer.sweep()
+        # Names are read, and owners noted, while the window is open.
+        self._window.name(self._resolver, again=self._has_news)
+        self._has_news = False
 
-    def _end_window(self, now_ns: int) -> None:
+    def _must_end(self, now_ns: int) -> bool:
+        """Whether the open window is over, or holds so much that it is better closed early."""
+        window = self._window
+        is_large = window.sample_count >= _MAX_WINDOW_SAMPLES
+        return now_ns >= window.end_ns or is_large or (self._stacks.is_full and self._turned_in == window.sequence)
+
+    def _end_window(self) -> None:
+        """Begin the next window where the open one ends, behind all that was drained."""
         self._drain()
-        self._ended.append(self._window)
-        self._window = self._open_window(self._window.sequence + 1, now_ns)
+        window = self._window
+        window.end_ns = max(self._now_ns(), window.start_ns + 1)
+        self._ended.append(window)
+        self._window = self._open_window(window.sequence + 1, window.end_ns)
 
     def _close_ended(self, now_ns: int) -> None:
         """Close windows in order, each when its names are final or its patience is at an end."""
         while self._ended:
             window = self._ended[0]
-            patient = now_ns < window.end_ns + _PATIENCE_NS and self._store.pending()
-            if patient and not window.is_named(self._resolver):
+            if now_ns < window.end_ns + _PATIENCE_NS and not self._is_ready(window, now_ns):
                 return
             self._close(self._ended.popleft())
+
+    def _is_ready(self, window: OpenWindow, now_ns: int) -> bool:
+        """Whether waiting brings no more names, or stacks that were being written when it ended."""
+        if now_ns < self._next_naming_ns:
+            return False
+        # In this order: looking for names is what has them read.
+        if window.name(self._resolver) or not (self._store.pending() or window.lacks_stacks):
+            return True
+        self._next_naming_ns = now_ns + _NAMING_PAUSE_NS
+        return False
+
+    def _turn_epoch(self) -> None:
+        """Have stacks defined anew when there are many, and every window is closed that saw the last time.
+
+        Samples that were on their way then have come into that window, so that no open one needs older definitions.
+        """
+        oldest = self._ended[0] if self._ended else self._window
+        if self._stacks.is_full and oldest.sequence > self._turned_in:
+            self._stacks.turn()
+            self._turned_in = self._window.sequence
 
     def _close(self, window: OpenWindow) -> None:
         if not window.groups:
@@ -197,33 +223,23 @@ class Profiler:
         closed = window.close(self._resolver, self._sample_type)
         self.accepted += closed.batch.sample_count
         self.complete += closed.complete
-        if closed.undefined:
-            self.lost["stack_undefined"] += closed.undefined
+        self.lost += Counter(stack_undefined=closed.undefined, inexpressible=closed.refused)
         if closed.batch.sample_count:
             self._on_window(closed)
 
     def finish(self, patience_s: float) -> None:
         """Stop sampling, take what is left, wait for names that are being read, and close every window."""
-        self._sampler.stop()
-        now_ns = self._now_ns()
-        self._window.end_ns = max(min(self._window.end_ns, now_ns), self._window.start_ns + 1)
-        self._end_window(now_ns)
+        with self.failures.outlive("sampler"):
+            self._sampler.stop()
+        self._end_window()
         deadline_s = time.monotonic() + patience_s
-        while not all(window.is_named(self._resolver) for window in self._ended):
-            if not self._store.pending() or not self._store_progresses(deadline_s):
+        while not all([window.name(self._resolver) for window in self._ended]):  # noqa: C419 - each is worked on
+            now_s = time.monotonic()
+            if not self._store.pending() or now_s >= deadline_s:
                 break
+            self._store.wait(min(now_s + _NAMING_PAUSE_NS / 1e9, deadline_s))
         while self._ended:
             self._close(self._ended.popleft())
-
-    def _store_progresses(self, deadline_s: float) -> bool:
-        """Wait until an artifact is there; False when the time is up."""
-        remaining_s = deadline_s - time.monotonic()
-        if remaining_s <= 0:
-            return False
-        select.select([self._store.fileno()], [], [], min(remaining_s, 0.1))
-        self._store.poll()
-        self._describe_incomplete()
-        return True
 
     def close(self) -> None:
         """Release the event poll; sampler and store belong to the caller."""

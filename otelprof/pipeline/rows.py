@@ -7,9 +7,10 @@ from typing import TypeVar
 from otelprof.model.stack import Attributes, Frame, Resource, Stack
 from otelprof.pipeline.frames import FrameNamer, NamedFrames
 from otelprof.pipeline.stacks import StackTable
+from otelprof.pipeline.unnoticed import is_unnoticed, notice_in_lieu
 from otelprof.processes.table import ProcessTable
 from otelprof.sampler.abi import SampleIdentity, parse_identity
-from otelprof.sampler.records import Notice, Outcome, StackDefinition, StackId
+from otelprof.sampler.records import Outcome, StackDefinition, StackId
 
 __all__ = ("Row", "RowResolver")
 
@@ -68,10 +69,11 @@ class RowResolver:
         self._kernel: dict[StackId, NamedFrames] = {}
         self._joined: dict[tuple[StackId, StackId], Stack] = {}
 
-    def resolve(self, identity: bytes) -> tuple[Row | None, bool]:
-        """Give the row of 64 identity bytes, None when a stack was never defined; and whether it is final.
+    def resolve(self, identity: bytes, owner: Resource | None = None) -> tuple[Row | None, bool]:
+        """Give the row of 64 identity bytes, None while a stack of it is not defined; and whether it is final.
 
-        A row that is not final has the best names known now.
+        A row that is not final has the best names known now. ``owner`` is the resource of a process that may have
+        been forgotten.
         """
         row = self._rows.get(identity)
         if row is not None:
@@ -80,19 +82,23 @@ class RowResolver:
         kernel = self._named(sample.kernel_stack, self._kernel)
         user = self._named(sample.user_stack, self._user)
         if kernel is None or user is None:
-            return None, True
-        process = self._processes.get(sample.space) or self._processes.learn(_notice_in_lieu(sample))
+            return None, False
+        resource, is_lasting = self._owner(sample, owner)
         complete, outcome = _judge(sample, user)
-        row = Row(
-            process.resource,
-            self._join(sample, kernel, user),
-            _attributes(sample, outcome),
-            complete,
-        )
+        row = Row(resource, self._join(sample, kernel, user), _attributes(sample, outcome), complete)
         final = kernel.final and user.final
-        if final:
+        if final and is_lasting:
             _keep(self._rows, identity, row, _MAX_ROWS)
         return row, final
+
+    def _owner(self, sample: SampleIdentity, remembered: Resource | None) -> tuple[Resource, bool]:
+        """Resource of a sample's process, and whether that is all that will ever be known of it."""
+        process = self._processes.get(sample.space)
+        if process is None:
+            if remembered is not None:
+                return remembered, True
+            process = self._processes.learn(notice_in_lieu(sample))
+        return process.resource, not is_unnoticed(process)
 
     def prepare(self, definition: StackDefinition) -> NamedFrames:
         """Name a stack as soon as it is known, so that its symbols are being read while its window is open."""
@@ -136,23 +142,9 @@ def _keep(table: dict[_K, _V], key: _K, value: _V, limit: int) -> None:
         del table[next(iter(table))]
 
 
-def _notice_in_lieu(sample: SampleIdentity) -> Notice:
-    """What a sample itself tells of a process whose notice was lost."""
-    return Notice(
-        space=sample.space,
-        pid=sample.pid,
-        tid=sample.tid,
-        parent_pid=0,
-        start_ns=0,
-        start_stack=0,
-        executable_inode=0,
-        cgroup_id=sample.cgroup,
-        comm=sample.comm,
-    )
-
-
 def _judge(sample: SampleIdentity, user: NamedFrames) -> tuple[bool, Outcome]:
-    outcome = Outcome(sample.outcome)
+    # A walk that left the stack ended by chance, whatever it met there.
+    outcome = Outcome.BAD_FRAME_POINTER if user.cut else Outcome(sample.outcome)
     if outcome in _WHOLE or not user.frames:
         return outcome in _WHOLE, outcome
     root = user.frames[-1].lines

@@ -91,6 +91,10 @@ class Symbolizer:
             known.identity = Identity.parse(data)
         return known.identity
 
+    def content(self, key: FileKey) -> bytes | None:
+        """Return a hash of what is in a file, None while it is not known; equal for files of equal content only."""
+        return self._store.content((key,))
+
     def lines(self, binary: BinaryFile, address: int) -> tuple[Line, ...] | None:
         """Return the function at ``address`` (of the ELF file's own address space) as one line.
 
