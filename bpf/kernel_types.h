@@ -64,5 +64,7 @@ struct task_struct {
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
+/* arch/x86/include/asm/segment.h: __USER_CS, code of 64-bit programs */
+#define USER_CODE_64 0x33
 
 #endif

@@ -181,8 +181,6 @@ struct op_config {
 	__u64 time_budget_ns;
 	__u32 selecting;	   /* only processes with OP_ROLE_SELECTED */
 	__u32 pid_namespace_inode; /* 0 = the initial one: no translation */
-	__u32 collect_build_ids;
-	__u32 reserved;
 };
 
 struct op_abi {

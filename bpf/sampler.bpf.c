@@ -99,8 +99,37 @@ struct {
 	__type(value, struct op_counters);
 } counters SEC(".maps");
 
-/* What does not fit on the 512-byte stack; one tick at a time uses it on a CPU. */
-struct scratch {
+struct walk {
+	__u64 hash;
+	__u64 ip;
+	__u64 fp;
+	__u64 last_fp;
+	__u64 deadline_ns;
+	__u64 sought; /* address of the binary search, and its bounds */
+	__u32 low;
+	__u32 high;
+	__u32 first_row;
+	__u32 row_count;
+	__u32 generation;
+	__u32 row; /* last one that matched */
+	__u32 count;
+	__u16 outcome;
+	__u8 process_known;
+	__u8 has_raw;
+};
+
+/*
+ * All that is known of one tick. It lies in a map since it is larger than the
+ * stack, and since the verifier does not follow values in maps: on the stack
+ * each way to fill it would be a state of its own (30,000 steps, not 1,300).
+ */
+struct tick {
+	struct op_sample sample;
+	struct walk walk;
+	__u64 kernel_hash;
+	__u64 now_ns;
+	__u32 epoch;
+	__u32 failed; /* a definition could not be written */
 	struct op_user_stack user;
 	union {
 		struct op_kernel_stack kernel;
@@ -108,12 +137,18 @@ struct scratch {
 	};
 };
 
+/* One tick at a time is handled on a CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
+	__type(value, struct tick);
+} ticks SEC(".maps");
+
+/* What a callback of bpf_loop gets must lie on the stack. */
+struct loop {
+	struct tick *tick;
+};
 
 static const __u32 zero;
 
@@ -160,77 +195,56 @@ static __always_inline __u64 space_of(struct task_struct *leader, struct mm_stru
 	return hash ? hash : 1;
 }
 
-struct walk {
-	struct op_user_stack *stack;
-	__u64 hash;
-	__u64 ip;
-	__u64 fp;
-	__u64 last_fp;
-	__u64 deadline_ns;
-	__u32 first_row;
-	__u32 row_count;
-	__u32 generation;
-	__u32 row; /* last one that matched */
-	__u32 count;
-	__u8 process_known;
-	__u8 has_raw;
-	__u8 outcome;
-};
-
-struct search {
-	struct walk *walk;
-	__u64 ip;
-	__u32 low;
-	__u32 high;
-	__u32 found; /* index + 1 */
-};
-
 /* A callback, since a loop with ways out is verified once for each of them. */
 static long search_step(__u32 index, void *data)
 {
-	struct search *search = data;
-	__u32 middle = (search->low + search->high) / 2;
+	struct walk *walk = &((struct loop *)data)->tick->walk;
+	__u32 middle = (walk->low + walk->high) / 2;
 	struct op_mapping_row *row = bpf_map_lookup_elem(&mapping_rows, &middle);
 
-	if (search->low >= search->high || !row || row->generation != search->walk->generation)
+	if (walk->low >= walk->high || !row || row->generation != walk->generation)
 		return 1;
-	if (search->ip < row->start) {
-		search->high = middle;
-	} else if (search->ip >= row->end) {
-		search->low = middle + 1;
+	if (walk->sought < row->start) {
+		walk->high = middle;
+	} else if (walk->sought >= row->end) {
+		walk->low = middle + 1;
 	} else {
-		search->found = middle + 1;
+		walk->row = middle;
 		return 1;
 	}
 	return 0;
 }
 
-static __always_inline struct op_mapping_row *find_row(struct walk *walk, __u64 ip)
+static __always_inline bool holds(const struct op_mapping_row *row, const struct walk *walk, __u64 address)
 {
-	struct op_mapping_row *row = bpf_map_lookup_elem(&mapping_rows, &walk->row);
-	struct search search = {
-		.walk = walk,
-		.ip = ip,
-		.low = walk->first_row,
-		.high = walk->first_row + walk->row_count,
-	};
+	return row && row->generation == walk->generation && address >= row->start && address < row->end;
+}
+
+static __always_inline struct op_mapping_row *find_row(struct tick *tick, __u64 address)
+{
+	struct walk *walk = &tick->walk;
+	struct loop loop = { .tick = tick };
+	__u32 index = walk->row;
+	struct op_mapping_row *row = bpf_map_lookup_elem(&mapping_rows, &index);
 
 	/* Most frames lie in the same mapping as the one before. */
-	if (row && row->generation == walk->generation && ip >= row->start && ip < row->end)
+	if (holds(row, walk, address))
 		return row;
-	bpf_loop(OP_MAPPING_SEARCH_STEPS, search_step, &search, 0);
-	if (!search.found)
-		return NULL;
-	walk->row = search.found - 1;
-	return bpf_map_lookup_elem(&mapping_rows, &walk->row);
+	walk->sought = address;
+	walk->low = walk->first_row;
+	walk->high = walk->first_row + walk->row_count;
+	bpf_loop(OP_MAPPING_SEARCH_STEPS, search_step, &loop, 0);
+	index = walk->row;
+	row = bpf_map_lookup_elem(&mapping_rows, &index);
+	return holds(row, walk, address) ? row : NULL;
 }
 
 /* Write the frame of walk->ip; false when no caller can be at such an address. */
-static __always_inline bool add_frame(struct walk *walk)
+static __always_inline bool add_frame(struct tick *tick, __u32 slot)
 {
+	struct walk *walk = &tick->walk;
 	struct op_mapping_row *row = NULL;
-	bool is_return = walk->count > 0;
-	__u32 slot = walk->count;
+	bool is_return = slot > 0;
 	struct op_frame *frame;
 	__u64 word, address = walk->ip;
 	__u32 detail = 0;
@@ -240,7 +254,7 @@ static __always_inline bool add_frame(struct walk *walk)
 		return false;
 	if (walk->process_known) {
 		/* The call instruction is in front of the return address. */
-		row = find_row(walk, address - is_return);
+		row = find_row(tick, address - is_return);
 		if (!row && is_return)
 			return false;
 		if (row && row->binary) {
@@ -251,12 +265,12 @@ static __always_inline bool add_frame(struct walk *walk)
 	}
 	if (kind == OP_FRAME_RAW)
 		walk->has_raw = 1;
-	frame = &walk->stack->frames[slot & (OP_MAX_USER_FRAMES - 1)];
+	frame = &tick->user.frames[slot & (OP_MAX_USER_FRAMES - 1)];
 	word = kind | (is_return ? OP_FRAME_RETURN_ADDRESS << 8 : 0) | (__u64)detail << 32;
 	*(__u64 *)frame = word;
 	frame->address = address;
 	walk->hash = mix(mix(walk->hash, word), address);
-	walk->count++;
+	walk->count = slot + 1;
 	return true;
 }
 
@@ -294,7 +308,8 @@ static __always_inline bool unwind_frame_pointer(struct walk *walk)
 
 static long walk_step(__u32 index, void *data)
 {
-	struct walk *walk = data;
+	struct tick *tick = ((struct loop *)data)->tick;
+	struct walk *walk = &tick->walk;
 
 	if (index % OP_FRAMES_PER_CLOCK_READ == OP_FRAMES_PER_CLOCK_READ - 1 &&
 	    bpf_ktime_get_ns() > walk->deadline_ns) {
@@ -303,97 +318,89 @@ static long walk_step(__u32 index, void *data)
 	}
 	if (index && !unwind_frame_pointer(walk))
 		return 1;
-	if (!add_frame(walk)) {
+	if (!add_frame(tick, index)) {
 		walk->outcome = OP_BAD_FRAME_POINTER;
 		return 1;
 	}
 	return 0;
 }
 
-static __always_inline bool already_defined(__u64 id, __u32 now)
+static __always_inline bool already_defined(const struct tick *tick, __u64 id)
 {
 	__u32 *when = bpf_map_lookup_elem(&seen, &id);
 
-	return when && *when == now;
+	return when && *when == tick->epoch;
 }
 
-static __always_inline void mark_defined(__u64 id, __u32 now)
+static __always_inline void mark_defined(struct tick *tick, __u64 id)
 {
+	__u32 now = tick->epoch;
+
 	bpf_map_update_elem(&seen, &id, &now, BPF_ANY);
 }
 
-struct kernel_hash {
-	struct op_kernel_stack *stack;
-	__u64 hash;
-};
-
 static long hash_kernel_frame(__u32 index, void *data)
 {
-	struct kernel_hash *state = data;
+	struct tick *tick = ((struct loop *)data)->tick;
 
 	if (index >= OP_MAX_KERNEL_FRAMES)
 		return 1;
-	state->hash = mix(state->hash, state->stack->addresses[index]);
+	tick->kernel_hash = mix(tick->kernel_hash, tick->kernel.addresses[index]);
 	return 0;
 }
 
-/* Kernel frames; 0 = none. A stack id of which the frames could not be written is not used: `failed`. */
-static __always_inline __u64 intern_kernel_stack(void *ctx, struct scratch *buffers, __u32 now, bool *failed)
+/* Kernel frames; 0 = none. A stack id of which the frames could not be written is not used. */
+static __always_inline __u64 intern_kernel_stack(void *ctx, struct tick *tick)
 {
-	struct op_kernel_stack *stack = &buffers->kernel;
-	struct kernel_hash state = { .stack = stack, .hash = fixed.config.hash_seed ^ OP_FRAME_KERNEL };
-	__u64 hash;
+	struct op_kernel_stack *stack = &tick->kernel;
+	struct loop loop = { .tick = tick };
+	__u64 id;
 	long bytes;
-	__u32 count;
 
 	bytes = bpf_get_stack(ctx, stack->addresses, sizeof(stack->addresses), 0);
-	if (bytes <= 0)
+	if (bytes <= 0 || bytes > (long)sizeof(stack->addresses))
 		return 0;
-	count = bytes / sizeof(__u64);
-	bpf_loop(count, hash_kernel_frame, &state, 0);
-	hash = state.hash ? state.hash : 1;
-	if (already_defined(hash, now))
-		return hash;
-	bytes = offsetof(struct op_kernel_stack, addresses) + count * sizeof(__u64);
-	if (bytes > (long)sizeof(*stack))
-		return 0;
+	tick->kernel_hash = fixed.config.hash_seed ^ OP_FRAME_KERNEL;
+	bpf_loop(bytes / sizeof(__u64), hash_kernel_frame, &loop, 0);
+	id = tick->kernel_hash ? tick->kernel_hash : 1;
+	if (already_defined(tick, id))
+		return id;
+	bytes += offsetof(struct op_kernel_stack, addresses);
 	stack->header.kind = OP_KERNEL_STACK;
 	stack->header.weight = 0;
 	stack->header.length = bytes;
-	stack->id = hash;
+	stack->id = id;
 	if (bpf_ringbuf_output(&definitions, stack, bytes, BPF_RB_NO_WAKEUP)) {
-		*failed = true;
+		tick->failed = 1;
 		return 0;
 	}
-	mark_defined(hash, now);
-	return hash;
+	mark_defined(tick, id);
+	return id;
 }
 
 /* Frames that describe themselves, for a process that may be gone when somebody looks. */
-static __always_inline void write_build_ids(void *ctx, struct scratch *buffers, __u64 id, __u64 space)
+static __always_inline void write_build_ids(void *ctx, struct tick *tick, __u64 id)
 {
-	struct op_build_ids *record = &buffers->build_ids;
+	struct op_build_ids *record = &tick->build_ids;
 	long bytes;
 
 	bytes = bpf_get_stack(ctx, record->frames, sizeof(record->frames), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
 	if (bytes <= 0 || bytes > (long)sizeof(record->frames))
 		return;
 	bytes += offsetof(struct op_build_ids, frames);
-	if (bytes > (long)sizeof(*record))
-		return;
 	record->header.kind = OP_BUILD_IDS;
 	record->header.weight = 0;
 	record->header.length = bytes;
 	record->id = id;
-	record->space = space;
+	record->space = tick->sample.identity.space;
 	/* Best effort: without it the addresses of a process already gone stay bare. */
 	bpf_ringbuf_output(&definitions, record, bytes, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline bool write_user_stack(struct op_user_stack *stack, __u64 id, __u64 space, __u32 pid,
-					     __u32 count)
+static __always_inline bool write_user_stack(struct tick *tick, __u64 id, __u64 space)
 {
-	__u32 bytes;
+	struct op_user_stack *stack = &tick->user;
+	__u32 count = tick->walk.count, bytes;
 
 	if (count > OP_MAX_USER_FRAMES)
 		return false;
@@ -403,15 +410,44 @@ static __always_inline bool write_user_stack(struct op_user_stack *stack, __u64 
 	stack->header.length = bytes;
 	stack->id = id;
 	stack->space = space;
-	stack->pid = pid;
+	stack->pid = tick->sample.identity.pid;
 	stack->frame_count = count;
 	return bpf_ringbuf_output(&definitions, stack, bytes, BPF_RB_NO_WAKEUP) == 0;
 }
 
-static __always_inline void send_notice(struct task_struct *leader, struct mm_struct *mm,
-					const struct op_identity *identity, __u64 parent_space)
+/* Walk, intern and, when new, write the user stack. Returns its id; 0 = none. */
+static __always_inline __u64 intern_user_stack(void *ctx, struct tick *tick)
+{
+	struct walk *walk = &tick->walk;
+	struct loop loop = { .tick = tick };
+	__u64 id, space;
+
+	walk->hash = fixed.config.hash_seed;
+	walk->outcome = OP_TOO_DEEP;
+	walk->last_fp = 0;
+	walk->has_raw = 0;
+	walk->count = 0;
+	bpf_loop(OP_MAX_USER_FRAMES, walk_step, &loop, 0);
+	space = walk->has_raw ? tick->sample.identity.space : 0;
+	id = mix(walk->hash, space);
+	id = id ? id : 1;
+	if (already_defined(tick, id))
+		return id;
+	if (!write_user_stack(tick, id, space)) {
+		tick->failed = 1;
+		return 0;
+	}
+	if (!walk->process_known)
+		write_build_ids(ctx, tick, id);
+	mark_defined(tick, id);
+	return id;
+}
+
+static __always_inline void send_notice(struct task_struct *leader, struct mm_struct *mm, struct tick *tick,
+					__u64 parent_space)
 {
 	struct op_notice *notice = bpf_ringbuf_reserve(&definitions, sizeof(*notice), 0);
+	struct op_identity *identity = &tick->sample.identity;
 	struct op_counters *count;
 	struct task_struct *parent;
 
@@ -440,33 +476,36 @@ static __always_inline void send_notice(struct task_struct *leader, struct mm_st
 }
 
 /* Find what user space told of the process; tell user space of the process where it has not. */
-static __always_inline bool know_process(struct task_struct *leader, struct mm_struct *mm,
-					 const struct op_identity *identity, __u64 now_ns, struct walk *walk)
+static __always_inline void know_process(struct task_struct *leader, struct mm_struct *mm, struct tick *tick)
 {
-	struct op_process *process = bpf_map_lookup_elem(&processes, &identity->pid);
+	struct walk *walk = &tick->walk;
+	__u64 space = tick->sample.identity.space, parent_space = 0;
+	__u32 pid = tick->sample.identity.pid;
+	struct op_process *process = bpf_map_lookup_elem(&processes, &pid);
 	struct op_process unknown = {};
-	bool ready;
+	bool notify = false;
 
-	if (!process || process->space != identity->space) {
-		unknown.space = identity->space;
-		unknown.noticed_ns = now_ns;
-		bpf_map_update_elem(&processes, &identity->pid, &unknown, BPF_ANY);
-		send_notice(leader, mm, identity, 0);
-		return false;
-	}
-	ready = process->flags & OP_PROCESS_READY;
-	if (ready) {
+	walk->process_known = 0;
+	if (!process || process->space != space) {
+		unknown.space = space;
+		unknown.noticed_ns = tick->now_ns;
+		bpf_map_update_elem(&processes, &pid, &unknown, BPF_ANY);
+		notify = true;
+	} else if (process->flags & OP_PROCESS_READY) {
+		walk->process_known = 1;
 		walk->first_row = process->first_row;
 		walk->row_count = process->row_count;
 		walk->generation = process->generation;
 		walk->row = process->first_row;
-	}
-	if ((process->flags & OP_PROCESS_INHERITED) || (!ready && now_ns - process->noticed_ns > OP_NOTICE_AGAIN_NS)) {
+		notify = process->flags & OP_PROCESS_INHERITED;
+		parent_space = process->parent_space;
 		process->flags &= ~OP_PROCESS_INHERITED;
-		process->noticed_ns = now_ns;
-		send_notice(leader, mm, identity, process->parent_space);
+	} else if (tick->now_ns - process->noticed_ns > OP_NOTICE_AGAIN_NS) {
+		process->noticed_ns = tick->now_ns;
+		notify = true;
 	}
-	return ready;
+	if (notify)
+		send_notice(leader, mm, tick, parent_space);
 }
 
 /* Where the task was in user space; false when nothing can be known of it. */
@@ -478,42 +517,14 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 	if ((ctx->regs.cs & 3) == 3) {
 		walk->ip = ctx->regs.rip;
 		walk->fp = ctx->regs.rbp;
-		return ctx->regs.cs == 0x33; /* not a 32-bit task */
+		return ctx->regs.cs == USER_CODE_64;
 	}
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (!regs || regs->cs != 0x33)
+	if (!regs || regs->cs != USER_CODE_64)
 		return false;
 	walk->ip = regs->rip;
 	walk->fp = regs->rbp;
 	return walk->ip != 0;
-}
-
-/*
- * Walk, intern and, when new, write the user stack. Returns its id; 0 = none.
- */
-static __always_inline __u64 intern_user_stack(struct bpf_perf_event_data *ctx, struct scratch *buffers,
-					       struct walk *walk, const struct op_identity *identity, __u32 now,
-					       bool *failed)
-{
-	__u64 id, space;
-
-	walk->stack = &buffers->user;
-	walk->hash = fixed.config.hash_seed;
-	walk->outcome = OP_TOO_DEEP;
-	bpf_loop(OP_MAX_USER_FRAMES, walk_step, walk, 0);
-	space = walk->has_raw ? identity->space : 0;
-	id = mix(walk->hash, space);
-	id = id ? id : 1;
-	if (already_defined(id, now))
-		return id;
-	if (!write_user_stack(&buffers->user, id, space, identity->pid, walk->count)) {
-		*failed = true;
-		return 0;
-	}
-	if (fixed.config.collect_build_ids && !walk->process_known)
-		write_build_ids(ctx, buffers, id, space);
-	mark_defined(id, now);
-	return id;
 }
 
 enum verdict { CAPTURE, OWN, FILTERED };
@@ -534,50 +545,50 @@ static __always_inline enum verdict select(__u32 pid)
 }
 
 static __always_inline void capture(struct bpf_perf_event_data *ctx, struct task_struct *task,
-				    struct op_counters *count, __u64 now_ns, __u32 pid)
+				    struct op_counters *count, __u32 pid)
 {
-	struct scratch *buffers = bpf_map_lookup_elem(&scratch, &zero);
+	struct tick *tick = bpf_map_lookup_elem(&ticks, &zero);
 	__u32 *now = bpf_map_lookup_elem(&epoch, &zero);
 	struct task_struct *leader = task->group_leader;
 	struct mm_struct *mm = BPF_CORE_READ(task, mm); /* a number: it is hashed */
-	struct op_sample sample = {};
-	struct op_identity *identity = &sample.identity;
-	struct walk walk = {};
-	bool failed = false;
+	struct op_identity *identity;
 
-	if (!buffers || !now)
+	if (!tick || !now)
 		return; /* cannot be: both are arrays of one element */
-	sample.header.kind = OP_SAMPLE;
-	sample.header.weight = 1;
-	sample.header.length = sizeof(sample);
-	sample.time_ns = now_ns;
+	identity = &tick->sample.identity;
+	tick->now_ns = bpf_ktime_get_ns();
+	tick->epoch = *now;
+	tick->failed = 0;
+	tick->sample.header.kind = OP_SAMPLE;
+	tick->sample.header.weight = 1;
+	tick->sample.header.length = sizeof(tick->sample);
+	tick->sample.time_ns = tick->now_ns;
 	identity->pid = pid;
 	identity->tid = visible_pid(task);
+	identity->space = space_of(leader, mm, task->self_exec_id, pid);
 	identity->cgroup = bpf_get_current_cgroup_id();
 	identity->cpu = bpf_get_smp_processor_id();
 	identity->outcome = OP_KERNEL_ONLY;
+	identity->user_stack = 0;
 	bpf_get_current_comm(identity->comm, sizeof(identity->comm));
-	identity->space = space_of(leader, mm, task->self_exec_id, pid);
-	identity->kernel_stack = intern_kernel_stack(ctx, buffers, *now, &failed);
-	walk.process_known = know_process(leader, mm, identity, now_ns, &walk);
-	identity->known = walk.process_known;
-	if (!walk.process_known)
+	identity->kernel_stack = intern_kernel_stack(ctx, tick);
+	know_process(leader, mm, tick);
+	identity->known = tick->walk.process_known;
+	if (!identity->known)
 		count->unknown_process++;
 	if (mm && !(task->flags & PF_KTHREAD)) {
-		if (user_registers(ctx, task, &walk)) {
-			walk.deadline_ns = now_ns + fixed.config.time_budget_ns;
-			identity->user_stack = intern_user_stack(ctx, buffers, &walk, identity, *now, &failed);
-			identity->outcome = walk.outcome;
+		if (user_registers(ctx, task, &tick->walk)) {
+			tick->walk.deadline_ns = tick->now_ns + fixed.config.time_budget_ns;
+			identity->user_stack = intern_user_stack(ctx, tick);
+			identity->outcome = tick->walk.outcome;
 		} else {
 			identity->outcome = OP_NO_REGISTERS;
 		}
 	}
 	count->outcomes[identity->outcome & (OP_OUTCOME_SLOTS - 1)]++;
-	if (failed) {
+	if (tick->failed)
 		count->lost_stack_ring_full++;
-		return;
-	}
-	if (bpf_ringbuf_output(&samples, &sample, sizeof(sample), BPF_RB_NO_WAKEUP))
+	else if (bpf_ringbuf_output(&samples, &tick->sample, sizeof(tick->sample), BPF_RB_NO_WAKEUP))
 		count->lost_sample_ring_full++;
 	else
 		count->submitted++;
@@ -607,7 +618,7 @@ int on_tick(struct bpf_perf_event_data *ctx)
 		break;
 	case CAPTURE:
 		count->captured++;
-		capture(ctx, task, count, bpf_ktime_get_ns(), pid);
+		capture(ctx, task, count, pid);
 		break;
 	}
 	return 0;

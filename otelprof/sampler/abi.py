@@ -98,8 +98,8 @@ PROCESS_READY = 1
 MAGIC = b"OTELPROF"
 """Start of ``struct op_fixed`` in the object's read-only data; ABI and CONFIG follow."""
 
-CONFIG = struct.Struct("=QQIII4x")
-"""hash seed, time budget ns, selecting, inode of the PID namespace, collect build ids."""
+CONFIG = struct.Struct("=QQII")
+"""hash seed, time budget ns, selecting, inode of the PID namespace."""
 
 OUTCOME_SLOTS = 8
 COUNTER_NAMES = (

@@ -175,7 +175,6 @@ class CoreSampler:
             config.time_budget_ns,
             config.selected_only,
             config.pid_namespace_inode,
-            config.collect_build_ids,
         )
 
     def start(self) -> None:

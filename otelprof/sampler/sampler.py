@@ -25,7 +25,6 @@ class SamplerConfig:
     selected_only: bool = False
     time_budget_ns: int = 200_000
     pid_namespace_inode: int = 0
-    collect_build_ids: bool = True
     sample_ring_bytes: int = 0
     """0 = room for four seconds of every CPU's samples."""
     definition_ring_bytes: int = 1 << 20
