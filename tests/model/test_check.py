@@ -651,6 +651,22 @@ def test_start_that_goes_back_is_a_notice_of_the_stream() -> None:
     assert (breach.rule, breach.level, breach.where) == ("R66", Level.NOTICE, "message[3]")
 
 
+def test_message_without_start_does_not_hide_that_the_next_goes_back() -> None:
+    unset = clean_message()
+    for profile in unset.resource_profiles[0].scope_profiles[0].profiles:
+        profile.time_unix_nano = 0
+    stream = [clean_message(start_ns=START_NS + 10), unset, clean_message()]
+
+    assert [breach.where for breach in check_stream(stream) if breach.rule == "R66"] == ["message[2]"]
+
+
+def test_location_without_address_may_have_a_mapping() -> None:
+    message = clean_message()
+    message.dictionary.location_table[native_location(message)].address = 0
+
+    assert check(message) == []
+
+
 def test_stream_tells_which_message() -> None:
     broken = clean_message()
     first_profile(broken).profile_id = b"abc"

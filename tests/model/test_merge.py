@@ -66,14 +66,16 @@ def test_ids_depend_on_all_sources() -> None:
     assert profiles(merge([window(4)]))[0].profile_id == (5).to_bytes(16, "big")
 
 
-def test_profiles_without_id_get_one() -> None:
+@pytest.mark.parametrize("unusable", [b"", b"short", bytes(16)])
+def test_profiles_without_usable_id_get_one(unusable: bytes) -> None:
     first, second = window(0), window(1)
     for profile in profiles(first) + profiles(second):
-        profile.profile_id = b""
+        profile.profile_id = unusable
 
     ids = [profiles(merge([message]))[0].profile_id for message in (first, second, first)]
 
     assert len(ids[0]) == 16
+    assert any(ids[0])
     assert ids[0] == ids[2] != ids[1]
 
 
