@@ -19,13 +19,6 @@ Q := $(if $(V),,@)
 step := $(Q)tests/tools/step.sh
 bin := .venv/bin
 stamps := .cache/stamps
-define PRINT_TOP
-import sys
-from otelprof.formats.registry import open_profiles
-from otelprof.formats.top import render_top, top_functions
-print(render_top(top_functions(open_profiles(sys.argv[1]), 20), 120))
-endef
-export PRINT_TOP
 # Recording needs root.
 as_root := $(if $(filter-out 0,$(shell id -u)),sudo)
 
@@ -38,8 +31,7 @@ help: ## list the targets
 .PHONY: run
 run: $(stamps)/venv bpf ## record this host for ten seconds, print the top functions, say where the flame graph is
 	$(Q)mkdir -p out
-	$(Q)$(as_root) $(bin)/otelprof record -d 10 -o out/host.otlp -o out/host.html
-	$(Q)$(bin)/python -c "$$PRINT_TOP" out/host.otlp
+	$(Q)$(as_root) $(bin)/otelprof record -d 10 -o - -o out/host.html
 	@echo 'Flame graph: file://$(CURDIR)/out/host.html'
 
 .PHONY: test

@@ -39,8 +39,8 @@ enum op_record_kind {
 };
 
 enum op_frame_kind {
-	OP_FRAME_NATIVE = 1,	  /* detail = binary id, address in the ELF file's space */
-	OP_FRAME_RAW = 2,	  /* address in the space of the stack */
+	OP_FRAME_NATIVE = 1, /* detail = binary id, address in the ELF file's space */
+	OP_FRAME_RAW = 2,    /* address in the space of the stack */
 	OP_FRAME_KERNEL = 3,
 	OP_FRAME_CODE_OBJECT = 4, /* an interpreter's; detail = position in it */
 };
@@ -202,7 +202,10 @@ struct op_abi {
 	__u32 max_user_frames;
 };
 
-#define OP_MAGIC { 'O', 'T', 'E', 'L', 'P', 'R', 'O', 'F' }
+#define OP_MAGIC                                       \
+	{                                              \
+		'O', 'T', 'E', 'L', 'P', 'R', 'O', 'F' \
+	}
 
 struct op_fixed {
 	char magic[8];

@@ -509,8 +509,7 @@ static __always_inline void know_process(struct task_struct *leader, struct mm_s
 }
 
 /* Where the task was in user space; false when nothing can be known of it. */
-static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct task_struct *task,
-					   struct walk *walk)
+static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct task_struct *task, struct walk *walk)
 {
 	struct pt_regs *regs;
 
@@ -649,8 +648,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (!known || !(known->flags & OP_PROCESS_READY))
 		return 0;
 	/* What is known may be of a program that the parent ran before its last exec. */
-	if (known->space != space_of(parent->group_leader, BPF_CORE_READ(parent, mm), parent->self_exec_id,
-				     parent_pid))
+	if (known->space != space_of(parent->group_leader, BPF_CORE_READ(parent, mm), parent->self_exec_id, parent_pid))
 		return 0;
 	copy = *known;
 	copy.parent_space = known->space;

@@ -23,6 +23,7 @@ class HeldProgram:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         """Fork; raises OtelprofError when that is impossible."""
+        self.arguments = tuple(arguments)
         gate, self._gate = os.pipe()
         try:
             self.pid = os.fork()

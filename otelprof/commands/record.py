@@ -9,7 +9,8 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from otelprof.agent import Agent, AgentConfig, open_agent
 from otelprof.commands.child import HeldProgram
@@ -18,6 +19,7 @@ from otelprof.commands.sampling import add_sampling_arguments, warn_of_lockstep
 from otelprof.commands.selection import SelectedProcesses
 from otelprof.commands.signals import SignalEvents
 from otelprof.formats.files import check_writable, write_atomically
+from otelprof.formats.flamegraph import write_page
 from otelprof.formats.registry import FORMATS, Format, format_for
 from otelprof.pipeline.window import ClosedWindow
 from otelprof.quantities import argument, parse_duration_ns
@@ -35,6 +37,7 @@ Without -o the functions that took most time are printed."""
 EXAMPLES = """\
   sudo otelprof record -d 10                    where this host spends its time, on the terminal
   sudo otelprof record -d 30 -o host.html       the same as a flame graph page for a browser
+  sudo otelprof record -d 30 -o host.html -o -  both
   sudo otelprof record -o build.html -- make    one program and its children
   sudo otelprof record -p 1234 -d 5 -F 99 -o p.otlp -o p.pb.gz
                                                 one process, 99 times a second, in two formats
@@ -45,6 +48,7 @@ _DEFAULT_WINDOW_NS = 60_000_000_000
 _NAMING_PATIENCE_S = 10.0
 _PROGRESS_NS = 500_000_000
 _TOP_FUNCTIONS = 20
+_TABLE = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help=f"write a file; its suffix tells the format: {suffixes} (repeatable)",
+        help=f"write a file; its suffix tells the format: {suffixes}; - prints the table (repeatable)",
     )
     add_sampling_arguments(parser, window_ns=_DEFAULT_WINDOW_NS)
     add_place_arguments(parser)
@@ -74,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record; returns the program's exit code if there is one."""
-    outputs = [_Output(name, format_for(name)) for name in args.output]
+    outputs = [_Output(name, format_for(name)) for name in args.output if name != _TABLE]
     for output in outputs:
         check_writable(output.path)
     warn_of_lockstep(args.frequency)
@@ -93,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             stack.callback(program.close)
         processes = SelectedProcesses(config.roots, args.pid)
         stack.callback(processes.close)
-        recording = _Recording(args.duration, program, processes)
+        recording = _Recording(args.duration, program, processes, prints_table=not outputs or _TABLE in args.output)
         agent = stack.enter_context(open_agent(config, recording.windows.append))
         recording.run(agent)
         recording.report(agent, outputs)
@@ -113,6 +117,7 @@ class _Recording:
     duration_ns: int | None
     program: HeldProgram | None
     processes: SelectedProcesses
+    prints_table: bool
     windows: list[ClosedWindow] = field(default_factory=list)
     elapsed_s: float = 0.0
 
@@ -163,18 +168,25 @@ class _Recording:
     def report(self, agent: Agent, outputs: Sequence[_Output]) -> None:
         """Write what was asked for and say what was seen."""
         messages = [window.batch.message() for window in self.windows]
-        for output in outputs:
-            write_atomically(output.path, lambda stream, output=output: output.format.write(stream, messages))  # type: ignore[misc]
-        if not outputs:
-            _print_top(messages)
         counters, profiler = agent.sampler.counters(), agent.profiler
         lost = sum(counters.lost.values()) + profiler.lost.total()
+        for output in outputs:
+            write_atomically(output.path, partial(self._write, output.format, messages, lost))
+        if self.prints_table:
+            _print_top(messages)
         share = f"{100 * profiler.complete / profiler.accepted:.1f} %" if profiler.accepted else "none"
         written = f"; wrote {', '.join(output.path for output in outputs)}" if outputs else ""
         sys.stderr.write(
             f"recorded {self.elapsed_s:.1f} s: captured {counters.captured}, own {counters.own}, lost {lost}, "
             f"complete stacks {share}{written}\n"
         )
+
+    def _write(self, file_format: Format, messages: "Sequence[ProfilesData]", lost: int, stream: BinaryIO) -> None:
+        if file_format.name == "html":
+            title = " ".join(self.program.arguments) if self.program else ""
+            write_page(stream, messages, title=title, lost=lost)
+        else:
+            file_format.write(stream, messages)
 
 
 def _print_top(messages: "Sequence[ProfilesData]") -> None:

@@ -136,7 +136,8 @@ def test_an_unknown_process_is_sampled_noticed_and_explained_by_build_ids(tmp_pa
         session.drain_until(lambda: session.count(busy.pid) > 50)
         notice = session.notices(busy.pid)[0]
         [(_, start_ticks)] = [(0, int(Path(f"/proc/{busy.pid}/stat").read_text().rsplit(")", 1)[1].split()[19]))]
-        stack = session.definitions()[session.of(busy.pid)[0][0].user_stack]
+        usual, _ = max(session.of(busy.pid), key=lambda found: found[1])
+        stack = session.definitions()[usual.user_stack]
 
     assert notice.comm == "recurse"
     assert notice.parent_pid == os.getpid()
