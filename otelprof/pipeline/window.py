@@ -3,14 +3,16 @@
 import logging
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from otelprof.errors import BadSample
-from otelprof.model.builder import ProfilesBuilder
-from otelprof.model.layout import ProfilesData
 from otelprof.model.stack import CPU_SAMPLES, Resource, SampleType
 from otelprof.pipeline.batch import Batch
 from otelprof.pipeline.rows import RowResolver
 from otelprof.sampler.ring import SampleGroups
+
+if TYPE_CHECKING:
+    from otelprof.model.layout import ProfilesData
 
 __all__ = ("ClosedWindow", "OpenWindow", "cpu_samples")
 
@@ -79,6 +81,9 @@ class OpenWindow:
 
     def close(self, resolver: RowResolver, sample_type: SampleType) -> ClosedWindow:
         """Build the batch with the names that are known by now; it is widened to its first and last sample."""
+        # Sampling has begun by now; loading protobuf before would cost the first tenth of a second.
+        from otelprof.model.builder import ProfilesBuilder
+
         offset_ns = self.offset_ns
         builder = ProfilesBuilder(start_ns=self.start_ns + offset_ns, end_ns=self.end_ns + offset_ns)
         accepted = undefined = complete = refused = 0
@@ -107,7 +112,7 @@ class OpenWindow:
         return ClosedWindow(batch, undefined, complete, refused)
 
 
-def _bounds(message: ProfilesData) -> tuple[int, int] | None:
+def _bounds(message: "ProfilesData") -> tuple[int, int] | None:
     """Start and end of the profiles, the same for all; None where there are none."""
     for resource_profiles in message.resource_profiles:
         profile = resource_profiles.scope_profiles[0].profiles[0]
