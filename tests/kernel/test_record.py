@@ -127,6 +127,30 @@ def test_a_target_in_namespaces_of_its_own_is_named(tmp_path: Path) -> None:
     assert {name for sample in inside for name in names(sample)} >= {"only_in_there", "main"}
 
 
+def test_inside_a_pid_namespace_processes_have_their_numbers_from_inside(tmp_path: Path) -> None:
+    program = build(tmp_path, "recurse")
+    output = tmp_path / "x.otlp"
+    script = f"{program} 3 & {OTELPROF} record -d 1 -F 299 -o {output}; kill -9 $!"
+    with running(program, "9"):
+        subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script], check=False, timeout=60)
+
+    seen = {dict(sample.resource.attributes)["process.pid"]: names(sample) for sample in samples_of(output)}
+    assert all(pid < 100 for pid in seen if isinstance(pid, int)), "nothing outside is seen, nor its numbers"
+    assert any("burn" in stack for stack in seen.values())
+
+
+def test_a_storm_of_forks_is_accounted_for(tmp_path: Path) -> None:
+    """Hundreds of short processes a second, each with a child of its own."""
+    storm = "import os\nwhile True:\n pid = os.fork()\n if not pid: os.fork(); os._exit(0)\n os.waitpid(pid, 0)"
+    with running(sys.executable, "-c", storm), running(sys.executable, "-c", storm):
+        result = record("-d", "3", "-F", "499", "-o", tmp_path / "x.otlp")
+
+    pids = {dict(sample.resource.attributes)["process.pid"] for sample in samples_of(tmp_path / "x.otlp")}
+    assert len(pids) > 50
+    assert result.lost == 0
+    assert sample_count(tmp_path / "x.otlp") == result.captured
+
+
 def test_a_replaced_and_a_deleted_binary_keep_their_own_names(tmp_path: Path) -> None:
     old = build(tmp_path, "other_name", "-DNAME=old_function", name="program")
     new = build(tmp_path, "other_name", "-DNAME=new_function", name="program.new")

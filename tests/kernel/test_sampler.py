@@ -362,16 +362,17 @@ def test_nothing_is_left_in_the_kernel_after_kill_9() -> None:
         "sampler = CoreSampler(SamplerConfig(frequency_hz=99))\nsampler.start()\n"
         "print('ready', flush=True)\nsignal.pause()"
     )
-    before = loaded_programs()
+    before, maps_before = loaded("prog"), loaded("map")
     with running(sys.executable, "-c", code) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        during = loaded_programs() - before
+        during, maps_during = loaded("prog") - before, loaded("map") - maps_before
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     assert len(during) == 3
-    wait_for(lambda: not during & loaded_programs())
+    assert len(maps_during) > 5
+    wait_for(lambda: not during & loaded("prog") and not maps_during & loaded("map"))
 
 
 def test_a_cpu_that_goes_and_comes_back_is_sampled_again() -> None:
@@ -405,9 +406,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def loaded_programs() -> set[int]:
-    """Ids of all BPF programs in the kernel."""
-    library, ids, current = load_libbpf(), set(), ctypes.c_uint32()
-    while library.bpf_prog_get_next_id(current, ctypes.byref(current)) == 0:
+def loaded(what: str) -> set[int]:
+    """Ids of all BPF programs (``prog``) or maps (``map``) in the kernel."""
+    ids, current = set(), ctypes.c_uint32()
+    next_id = getattr(load_libbpf(), f"bpf_{what}_get_next_id")
+    while next_id(current, ctypes.byref(current)) == 0:
         ids.add(current.value)
     return ids
