@@ -8,7 +8,7 @@ from pathlib import Path
 from otelprof.artifacts.store import ArtifactStore
 from otelprof.pipeline.binaries import BinaryTable
 from otelprof.pipeline.frames import FrameNamer
-from otelprof.pipeline.profiler import Profiler
+from otelprof.pipeline.profiler import Profiler, drain_interval_ns
 from otelprof.pipeline.rows import RowResolver
 from otelprof.pipeline.stacks import StackTable
 from otelprof.pipeline.window import ClosedWindow, cpu_samples
@@ -18,6 +18,7 @@ from otelprof.processes.table import ProcessTable
 from otelprof.roots import HostRoots
 from otelprof.sampler.abi import Role
 from otelprof.sampler.core import CoreSampler
+from otelprof.sampler.perf import online_cpus
 from otelprof.sampler.sampler import Sampler, SamplerConfig
 from otelprof.symbols.kernel import KernelSymbols
 from otelprof.symbols.symbolizer import Symbolizer
@@ -91,6 +92,7 @@ def open_agent(config: AgentConfig, on_window: Callable[[ClosedWindow], None]) -
             stacks=stacks,
             sample_type=cpu_samples(config.frequency_hz),
             window_ns=config.window_ns,
+            drain_ns=drain_interval_ns(config.frequency_hz, len(online_cpus(roots))),
             on_window=on_window,
         )
         stack.callback(profiler.close)

@@ -18,10 +18,11 @@ from otelprof.processes.table import ProcessTable
 from otelprof.sampler.records import BuildIds, Notice, Record, StackDefinition
 from otelprof.sampler.sampler import Sampler
 
-__all__ = ("Profiler",)
+__all__ = ("Profiler", "drain_interval_ns")
 
-_DRAIN_NS = 250_000_000
-"""Samples wait in their ring for so long; it holds several seconds of them."""
+_DRAIN_SAMPLES = 500
+_DRAIN_BOUNDS_NS = (100_000_000, 1_000_000_000)
+"""Samples wait in their ring until there are some 500, for a second at the most: it holds several seconds of them."""
 _HOUSEKEEPING_NS = 1_000_000_000
 _SWEEP_NS = 5_000_000_000
 _PATIENCE_NS = 2_000_000_000
@@ -32,6 +33,12 @@ _DESCRIBE_PAUSE_NS = 500_000_000
 """Processes with raw addresses are described again at most so often: more is known of their binaries by then."""
 _MAX_WINDOW_SAMPLES = 1 << 17
 """A window ends early when it has so many, of some 500 bytes each at worst."""
+
+
+def drain_interval_ns(frequency_hz: int, cpus: int) -> int:
+    """How long samples may wait when so many CPUs are sampled so often: each time costs, whatever it brings."""
+    shortest_ns, longest_ns = _DRAIN_BOUNDS_NS
+    return min(max(_DRAIN_SAMPLES * 1_000_000_000 // (frequency_hz * max(cpus, 1)), shortest_ns), longest_ns)
 
 
 class Profiler:
@@ -53,6 +60,7 @@ class Profiler:
         stacks: StackTable,
         sample_type: SampleType,
         window_ns: int,
+        drain_ns: int,
         on_window: Callable[[ClosedWindow], None],
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         wall_clock: WallClock | None = None,
@@ -64,6 +72,7 @@ class Profiler:
         self._stacks = stacks
         self._sample_type = sample_type
         self._window_ns = window_ns
+        self._drain_ns = drain_ns
         self._on_window = on_window
         self._now_ns = monotonic_ns
         self._wall_clock = wall_clock or WallClock(monotonic_ns)
@@ -109,13 +118,13 @@ class Profiler:
             self._poll_store()
         now_ns = self._now_ns()
         if now_ns >= self._next_drain_ns:
-            self._next_drain_ns = now_ns + _DRAIN_NS
+            self._next_drain_ns = _next(now_ns, self._drain_ns)
             self._drain()
         if now_ns >= self._next_describe_ns:
             self._next_describe_ns = now_ns + _DESCRIBE_PAUSE_NS
             self._describer.describe_raw()
         if now_ns >= self._next_housekeeping_ns:
-            self._next_housekeeping_ns = now_ns + _HOUSEKEEPING_NS
+            self._next_housekeeping_ns = _next(now_ns, _HOUSEKEEPING_NS)
             self._housekeeping(now_ns)
         if self._must_end(now_ns):
             self._end_window()
@@ -244,3 +253,8 @@ class Profiler:
     def close(self) -> None:
         """Release the event poll; sampler and store belong to the caller."""
         self.poll.close()
+
+
+def _next(now_ns: int, interval_ns: int) -> int:
+    """The next multiple of an interval: what is done every second is done in one go."""
+    return now_ns - now_ns % interval_ns + interval_ns

@@ -26,22 +26,33 @@ from otelprof.sampler.records import (
 from otelprof.sampler.ring import Ring, SampleGroups, SampleRing
 from otelprof.sampler.sampler import Counters, SamplerConfig
 
-__all__ = ("CoreSampler", "parse_record", "sample_ring_bytes")
+__all__ = ("CoreSampler", "definition_ring_bytes", "parse_record", "sample_ring_bytes")
 
 _OBJECT = "sampler.bpf.o"
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _ZERO = bytes(4)
 
-_SAMPLE_RING_SECONDS = 4
+_RING_SECONDS = 4
 """A drain may come this late before samples are lost."""
 _SAMPLE_RING_LIMITS_BYTES = (1 << 16, 1 << 24)
+_DEFINITION_RING_LIMITS_BYTES = (1 << 20, 1 << 23)
+_DEFINITION_BYTES = 600
+"""A user stack of 30 frames and a kernel stack of a few."""
 _BUILD_ID_VALID = 1
 
 
 def sample_ring_bytes(frequency_hz: int, cpus: int) -> int:
     """Size of the sample ring: a power of two with room for four seconds of every CPU's samples."""
-    wanted = frequency_hz * cpus * _SAMPLE_RING_SECONDS * (abi.SAMPLE_BYTES + 8)
-    smallest, largest = _SAMPLE_RING_LIMITS_BYTES
+    return _ring_bytes(frequency_hz * cpus * _RING_SECONDS * (abi.SAMPLE_BYTES + 8), _SAMPLE_RING_LIMITS_BYTES)
+
+
+def definition_ring_bytes(frequency_hz: int, cpus: int) -> int:
+    """Size of the definition ring: room for four seconds in which every second sample has a stack of its own."""
+    return _ring_bytes(frequency_hz * cpus * _RING_SECONDS * _DEFINITION_BYTES // 2, _DEFINITION_RING_LIMITS_BYTES)
+
+
+def _ring_bytes(wanted: int, limits: tuple[int, int]) -> int:
+    smallest, largest = limits
     return min(max(1 << (wanted - 1).bit_length(), smallest), largest)
 
 
@@ -146,12 +157,13 @@ class CoreSampler:
         self._configure(config)
         ring_bytes = config.sample_ring_bytes or sample_ring_bytes(config.frequency_hz, cpus)
         self._object.set_max_entries("samples", ring_bytes)
-        self._object.set_max_entries("definitions", config.definition_ring_bytes)
+        definition_bytes = config.definition_ring_bytes or definition_ring_bytes(config.frequency_hz, cpus)
+        self._object.set_max_entries("definitions", definition_bytes)
         self._object.set_max_entries("seen", config.seen_stacks)
         self._object.load()
         self._possible_cpus = self._object.possible_cpus()
         self._samples = SampleRing(self._object.map("samples").fd, ring_bytes)
-        self._definitions = Ring(self._object.map("definitions").fd, config.definition_ring_bytes)
+        self._definitions = Ring(self._object.map("definitions").fd, definition_bytes)
         self._processes = self._object.map("processes")
         self._roles = self._object.map("roles")
         self._counters = self._object.map("counters")

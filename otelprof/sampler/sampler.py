@@ -27,7 +27,8 @@ class SamplerConfig:
     pid_namespace_inode: int = 0
     sample_ring_bytes: int = 0
     """0 = room for four seconds of every CPU's samples."""
-    definition_ring_bytes: int = 1 << 20
+    definition_ring_bytes: int = 0
+    """0 = room for four seconds in which every second sample has a new stack."""
     seen_stacks: int = 16384
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from otelprof.errors import BadRecord, BpfError
 from otelprof.sampler import abi
-from otelprof.sampler.core import parse_record, sample_ring_bytes
+from otelprof.sampler.core import definition_ring_bytes, parse_record, sample_ring_bytes
 from otelprof.sampler.records import (
     BuildIdFrame,
     BuildIds,
@@ -97,3 +97,10 @@ def test_an_object_of_another_abi_is_refused_by_name() -> None:
 )
 def test_the_sample_ring_holds_four_seconds_within_limits(frequency_hz: int, cpus: int, expected: int) -> None:
     assert sample_ring_bytes(frequency_hz, cpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("frequency_hz", "cpus", "expected"), [(19, 2, 1 << 20), (99, 16, 1 << 21), (999, 64, 1 << 23)]
+)
+def test_the_definition_ring_grows_with_the_samples_within_limits(frequency_hz: int, cpus: int, expected: int) -> None:
+    assert definition_ring_bytes(frequency_hz, cpus) == expected
