@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from otelprof.model.stack import Attributes, Frame, Resource, Stack
+from otelprof.model.stack import Attributes, Frame, Function, Line, Resource, Stack
 from otelprof.pipeline.frames import FrameNamer, NamedFrames
 from otelprof.pipeline.stacks import StackTable
 from otelprof.pipeline.unnoticed import is_unnoticed, notice_in_lieu
@@ -132,7 +132,7 @@ class RowResolver:
 
 
 _NOTHING = NamedFrames((), final=True)
-_EMPTY_STACK: Stack = (Frame("unknown"),)
+_EMPTY_STACK: Stack = (Frame("unknown", lines=(Line(Function("[no stack]")),)),)
 """Nothing was seen of the sample but that it was there."""
 
 
