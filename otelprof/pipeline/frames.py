@@ -15,7 +15,7 @@ from otelprof.symbols.symbolizer import Symbolizer, frame_type
 
 __all__ = ("FrameNamer", "NamedFrames")
 
-_MAX_FRAMES = 32768
+_MAX_FRAMES = 16384
 """Named frames kept: some 400 bytes each."""
 
 _MAX_MAPPINGS = 16384

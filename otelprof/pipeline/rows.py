@@ -14,8 +14,8 @@ from otelprof.sampler.records import Outcome, StackDefinition, StackId
 
 __all__ = ("Row", "RowResolver")
 
-_MAX_ROWS = 16384
-_MAX_STACKS = 16384
+_MAX_ROWS = 4096
+_MAX_STACKS = 4096
 """Some 700 bytes each: the least recently made go first, and are made again when they are needed."""
 
 _K = TypeVar("_K", bound=Hashable)

@@ -14,7 +14,7 @@ class StackTable:
     whoever begins it knows that no sample names these any more.
     """
 
-    def __init__(self, next_epoch: Callable[[], None], *, max_stacks: int = 8192) -> None:
+    def __init__(self, next_epoch: Callable[[], None], *, max_stacks: int = 4096) -> None:
         """``next_epoch`` makes the sampler define every stack once more; ``max_stacks`` fill the table."""
         self._next_epoch = next_epoch
         self._max_stacks = max_stacks

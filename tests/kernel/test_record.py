@@ -139,6 +139,19 @@ def test_inside_a_pid_namespace_processes_have_their_numbers_from_inside(tmp_pat
     assert any("burn" in stack for stack in seen.values())
 
 
+def test_the_root_of_the_host_may_be_mounted_elsewhere(tmp_path: Path) -> None:
+    """As in a container: /proc is another one here, the host's lies below the given root."""
+    root, output = tmp_path / "host", tmp_path / "x.otlp"
+    root.mkdir()
+    options = f"-d 1 -F 299 --host-root {root} -o {output}"
+    script = f"mount --rbind / {root} && mount -t tmpfs none /proc/sys && exec {OTELPROF} record {options}"
+    with running(build(tmp_path, "recurse"), "3") as process:
+        subprocess.run(["unshare", "--mount", "sh", "-c", script], check=True, timeout=60, stderr=subprocess.PIPE)
+
+    seen = {dict(sample.resource.attributes)["process.pid"]: names(sample) for sample in samples_of(output)}
+    assert "burn" in seen[process.pid]
+
+
 def test_a_storm_of_forks_is_accounted_for(tmp_path: Path) -> None:
     """Hundreds of short processes a second, each with a child of its own."""
     storm = "import os\nwhile True:\n pid = os.fork()\n if not pid: os.fork(); os._exit(0)\n os.waitpid(pid, 0)"
