@@ -177,6 +177,33 @@ def test_what_lies_above_the_stack_is_cut_and_code_of_a_jit_stays(world: World, 
     assert world.profiler.complete == 0
 
 
+@pytest.mark.parametrize(
+    ("root", "complete"),
+    [
+        ({"_start": 0x10}, 1),
+        ({"__libc_start_call_main": 0x10}, 1),
+        ({"start_thread": 0x10}, 1),
+        ({"elsewhere": 0x80}, 1),
+        ({"qsort": 0x10}, 0),
+    ],
+)
+def test_a_walk_that_ends_in_start_code_is_complete(
+    root: dict[str, int], complete: int, world: World, program: Path, tmp_path: Path
+) -> None:
+    """Code without a name that calls main is that of a C library without debug symbols."""
+    library = tmp_path / "libc.so"
+    library.write_bytes(elf(root))
+    world.run(10, (BASE, program), (BASE + 0x10000, library))
+    world.profiler.start()
+    world.sampler.notify(world.host.notice(10))
+    world.sampler.write(user_stack(5, raw(BASE + 0x48, called=False), raw(BASE + 0x10018), space=1))
+    world.sampler.sample((identity(user=5, outcome=Outcome.BAD_FRAME_POINTER), world.clock()))
+    world.step()
+    finish(world)
+
+    assert world.profiler.complete == complete
+
+
 def test_a_library_that_was_loaded_since_is_found(world: World, program: Path, tmp_path: Path) -> None:
     world.run(10, (BASE, program))
     world.profiler.start()
