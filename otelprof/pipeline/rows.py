@@ -147,10 +147,18 @@ def _judge(sample: SampleIdentity, user: NamedFrames) -> tuple[bool, Outcome]:
     outcome = Outcome.BAD_FRAME_POINTER if user.cut else Outcome(sample.outcome)
     if outcome in _WHOLE or not user.frames:
         return outcome in _WHOLE, outcome
-    root = user.frames[-1].lines
-    if root and root[-1].function.name.partition("@")[0] in _ROOTS:
+    if _function_name(user.frames[-1]) in _ROOTS or _is_main_in_nameless_start_code(user.frames):
         return True, Outcome.COMPLETE
     return False, outcome
+
+
+def _is_main_in_nameless_start_code(frames: Stack) -> bool:
+    """The C library's caller of main has a name in its debug symbols only, which few hosts have."""
+    return len(frames) > 1 and not frames[-1].lines and _function_name(frames[-2]) == "main"
+
+
+def _function_name(frame: Frame) -> str:
+    return frame.lines[-1].function.name.partition("@")[0] if frame.lines else ""
 
 
 def _attributes(sample: SampleIdentity, outcome: Outcome) -> Attributes:
