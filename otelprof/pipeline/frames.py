@@ -1,10 +1,10 @@
 """From the words that the kernel side wrote to named frames, each distinct frame once."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otelprof.errors import OtelprofError
-from otelprof.model.stack import Frame, Mapping
+from otelprof.model.stack import Frame, Function, Line, Mapping
 from otelprof.pipeline.binaries import BinaryTable, mapping_at
 from otelprof.pipeline.unnoticed import is_unnoticed
 from otelprof.processes.mappings import ProcessMapping
@@ -20,6 +20,11 @@ _MAX_FRAMES = 16384
 
 _MAX_MAPPINGS = 16384
 """Mappings of which equal ones are kept once."""
+
+_ADDRESS_MASK = (1 << 64) - 1
+
+_NULL = (Line(Function("[null]")),)
+"""Name of what would have neither name, mapping nor address: a program that jumped to address 0."""
 
 _CacheKey = tuple[int, int, int]
 
@@ -80,8 +85,8 @@ class FrameNamer:
 
     def _frame(self, raw: RawFrame, space: SpaceId, known: BuildIdFrame | None) -> tuple[Frame | None, bool]:
         """One frame and whether its name is final; None for an address where no code is."""
-        # The call is in front of the return address; both give the same frame.
-        address = raw.address - raw.is_return_address
+        # The call is in front of the return address; both give the same frame. A forged file may have its code at 0.
+        address = (raw.address - raw.is_return_address) & _ADDRESS_MASK
         owner = raw.detail if raw.kind is FrameKind.NATIVE else space if raw.kind is FrameKind.RAW else 0
         key = (raw.kind << 1 | raw.is_return_address if raw.kind is FrameKind.RAW else raw.kind, owner, address)
         found = self._cache.get(key)
@@ -92,7 +97,9 @@ class FrameNamer:
         except (OtelprofError, OSError) as error:
             self.errors += 1
             _logger.warning("a frame has no name, for its binary cannot be read: %s", error)
-            return Frame("kernel" if raw.kind is FrameKind.KERNEL else "native", address), False
+            frame, final = Frame("kernel" if raw.kind is FrameKind.KERNEL else "native", address), False
+        if frame is not None and not (frame.address or frame.mapping or frame.lines):
+            frame = replace(frame, lines=_NULL)
         if final and frame is not None:
             self._cache[key] = frame
             if len(self._cache) > _MAX_FRAMES:
@@ -156,7 +163,7 @@ class FrameNamer:
         identity = self._binaries.identity(number)
         vaddr = identity.vaddr_of(known.offset - is_return_address) if identity else None
         if vaddr is not None:
-            return self._native(number, vaddr)
+            return self._native(number, vaddr & _ADDRESS_MASK)
         # A file offset is no address, and without the file nobody can tell the address.
         return Frame("native", 0, self._shared(Mapping("", build_id_gnu=build_id))), False
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from otelprof.errors import BadArtifact, OtelprofError
-from otelprof.model.stack import Frame, Mapping
+from otelprof.model.stack import Frame, Function, Line, Mapping
 from otelprof.pipeline import frames as module
 from otelprof.pipeline.frames import NamedFrames
 from otelprof.sampler.records import BuildIdFrame, BuildIds, FrameKind, StackDefinition
@@ -289,3 +289,11 @@ def test_memory_is_bounded(world: World, program: Path, settle: Settle, monkeypa
     assert len(world.namer._mappings) == 2
     # What was forgotten is named again.
     assert names(name_in_the_end(world, settle, user_stack(7, raw(BASE + 0x18, called=False), space=1))) == ["work"]
+
+
+def test_addresses_stay_addresses_whatever_a_forged_file_makes_of_them(world: World) -> None:
+    named = world.namer.name(user_stack(5, native(9, 0, called=False), native(9, 0)))
+
+    null, wrapped = named.frames
+    assert null == Frame("native", 0, None, (Line(Function("[null]")),))
+    assert wrapped == Frame("native", (1 << 64) - 1)
