@@ -133,7 +133,8 @@ class Profiler:
         return frozenset(ready - {self._sampler.fileno(), self._store.fileno()})
 
     def _next_due_ns(self) -> int:
-        return min(self._next_drain_ns, self._next_housekeeping_ns, self._window.end_ns)
+        due_ns = min(self._next_drain_ns, self._next_housekeeping_ns, self._window.end_ns)
+        return min(due_ns, self._next_naming_ns) if self._ended else due_ns
 
     def _poll_store(self) -> None:
         with self.failures.outlive("artifacts"):
