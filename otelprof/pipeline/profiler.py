@@ -114,7 +114,6 @@ class Profiler:
         if self._sampler.fileno() in ready:
             self._take_records()
         if self._store.fileno() in ready:
-            self._has_news = True
             self._poll_store()
         now_ns = self._now_ns()
         if now_ns >= self._next_drain_ns:
@@ -137,8 +136,10 @@ class Profiler:
         return min(due_ns, self._next_naming_ns) if self._ended else due_ns
 
     def _poll_store(self) -> None:
+        before = self._store.pending()
         with self.failures.outlive("artifacts"):
             self._store.poll()
+        self._has_news |= self._store.pending() != before
 
     def _drain(self) -> None:
         # In this order every stack that a sample names has been defined when both are done.

@@ -11,8 +11,7 @@ from otelprof.errors import ProcessGone
 from otelprof.pipeline import binaries as module
 from otelprof.pipeline.binaries import mapping_at
 from otelprof.processes.table import Process
-from tests.pipeline.world import TEXT_ADDRESS, World, elf
-from tests.processes.trees import open_descriptors
+from tests.pipeline.world import TEXT_ADDRESS, World, elf, times_open
 
 BASE = 0x7F00_0000_0000
 BUILD_ID = "ab" * 20
@@ -179,6 +178,25 @@ def test_a_binary_without_a_living_process_is_found_again_in_the_next(world: Wor
     assert content(file.open()) == program.read_bytes()
 
 
+def test_a_child_that_is_gone_shows_nobody_a_binary(world: World, tmp_path: Path) -> None:
+    program = put(tmp_path / "a", "f")
+    learn(world, 10, (BASE, program))
+    inode = world.host.notice(10).executable_inode
+    child = world.processes.learn(world.host.notice(11, 11, parent_pid=10, parent_space=10, executable_inode=inode))
+    assert child.gone
+    number = world.binaries.number(child, child.mappings[0])
+    world.end(10)
+    for process in world.processes.sweep():
+        world.binaries.forget(process.space)
+    world.binaries.close()
+
+    twelve = learn(world, 12, (BASE + 0x4000, program))
+    assert world.binaries.number(twelve, twelve.mappings[0]) == number
+    file = world.binaries.file(number)
+    assert file is not None
+    assert content(file.open()) == program.read_bytes()
+
+
 def test_a_library_that_was_unloaded_is_opened_through_another_process(world: World, tmp_path: Path) -> None:
     library = put(tmp_path / "a", "f")
     ten, eleven = learn(world, 10, (BASE, library)), learn(world, 11, (BASE + 0x4000, library))
@@ -238,11 +256,6 @@ def test_no_file_stays_open(world: World, tmp_path: Path, settle: Settle) -> Non
     world.binaries.close()
 
     assert times_open(program) == 0
-
-
-def times_open(path: Path) -> int:
-    descriptors = [Path("/proc/self/fd", name) for name in open_descriptors()]
-    return sum(descriptor.exists() and descriptor.samefile(path) for descriptor in descriptors)
 
 
 def copies(world: World, settle: Settle, *files: Path) -> list[int]:

@@ -1,5 +1,6 @@
 """What a build id alone is trusted for."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,13 +78,24 @@ def test_a_number_is_given_only_when_all_contents_are_equal(seen: list[tuple[int
     assert table.number("ab") == (seen[-1][0] if is_one else 0)
 
 
-def test_memory_is_bounded() -> None:
-    table = BuildIdTable(Contents().get)
+def test_files_that_pretend_to_be_one_take_no_memory() -> None:
+    contents = Contents()
+    table = BuildIdTable(contents.get)
     for number in range(1, 100):
-        table.note("ab", key(number), number)
-    for number in range(module._MAX_BUILD_IDS + 50):
-        table.note(f"{number:040x}", key(number), number)
+        table.note("unread", key(number), number)
+        contents.put(1000 + number, b"content %d" % number)
+        table.note("forged", key(1000 + number), 1000 + number)
 
-    assert table.number("ab") == 0
-    assert len(table._files) == module._MAX_BUILD_IDS
+    assert table.number("unread") == 0
+    assert table.number("forged") == 0
     assert all(len(files.unread) <= module._MAX_UNREAD for files in table._files.values())
+    assert all(len(files.contents) <= module._MAX_UNREAD for files in table._files.values())
+
+
+def test_build_ids_that_were_not_seen_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BUILD_IDS", 3)
+    table = BuildIdTable(Contents().get)
+    for number, build_id in enumerate(["a", "b", "c", "a", "d", "e"], 1):
+        table.note(build_id, key(ord(build_id)), number)
+
+    assert [table.number(build_id) for build_id in "abcde"] == [4, 0, 0, 5, 6]

@@ -18,9 +18,9 @@ from otelprof.symbols.kernel import KernelSymbols
 from otelprof.symbols.symbolizer import Symbolizer
 from tests.elfwriter import ALLOC, EXECUTE, ElfSection, ElfSegment, ElfSymbol, build_id_section, write_elf
 from tests.pipeline.scripted import Clock, ScriptedSampler
-from tests.processes.trees import HostTree
+from tests.processes.trees import HostTree, open_descriptors
 
-__all__ = ("KALLSYMS", "TEXT_ADDRESS", "World", "elf", "function_names", "maps_line", "resource_of")
+__all__ = ("KALLSYMS", "TEXT_ADDRESS", "World", "elf", "function_names", "maps_line", "resource_of", "times_open")
 
 TEXT_ADDRESS = 0x1000
 """Where the code of :func:`elf` lies in the file and in its own address space."""
@@ -138,3 +138,9 @@ def function_names(sample: ReadSample) -> tuple[str, ...]:
 
 def resource_of(sample: ReadSample) -> dict[str, object]:
     return dict(sample.resource.attributes)
+
+
+def times_open(path: Path) -> int:
+    """How many descriptors of this process lead to a file."""
+    descriptors = [Path("/proc/self/fd", name) for name in open_descriptors()]
+    return sum(descriptor.exists() and descriptor.samefile(path) for descriptor in descriptors)
